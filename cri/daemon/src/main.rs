@@ -1,0 +1,3 @@
+//! The daemon and the CLI.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The CRI services: one file per RPC.

@@ -1,0 +1,1 @@
+//! The nftables backend: read, encode, apply one atomic batch.

@@ -1,0 +1,1 @@
+//! Sources of cluster objects: the Kubernetes API or a directory, as snapshots.

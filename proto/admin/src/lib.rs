@@ -1,0 +1,1 @@
+//! The admin service of the CLI: what CRI has no RPC for.

@@ -1,0 +1,1 @@
+//! The pod protocol between daemon, shim and agent: messages and framing.

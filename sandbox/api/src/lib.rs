@@ -1,0 +1,1 @@
+//! Sandboxes: traits, specs, states, errors. No I/O.

@@ -1,0 +1,1 @@
+//! The pod protocol's client: starts, adopts and talks to shims.

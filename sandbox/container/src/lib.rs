@@ -1,0 +1,1 @@
+//! The container runner, used by shim and guest alike.

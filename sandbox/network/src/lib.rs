@@ -1,0 +1,1 @@
+//! Pod networks: the built-in routed network and its address management.

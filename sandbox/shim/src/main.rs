@@ -1,0 +1,3 @@
+//! One a pod: holds the pod, outlives the daemon.
+
+fn main() {}

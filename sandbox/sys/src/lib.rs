@@ -1,0 +1,1 @@
+//! System calls that need `unsafe`: clone3, namespaces, mounts, pidfd, ioctls.

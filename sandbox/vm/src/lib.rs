@@ -1,0 +1,1 @@
+//! The VM sandbox: sizes, shares, guest image.

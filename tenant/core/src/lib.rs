@@ -1,0 +1,1 @@
+//! Tenants: the model and `admit`. Pure.

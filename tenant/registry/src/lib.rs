@@ -1,0 +1,1 @@
+//! Tenants: which tenant a namespace belongs to, from the live snapshot.

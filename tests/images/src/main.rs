@@ -1,0 +1,3 @@
+//! Builds the test images from Debian packages.
+
+fn main() {}
