@@ -8,18 +8,37 @@
 //!
 //! The CRI server knows only these; `cri/daemon` wires the implementations.
 
+//!
+//! The shim and the agent need only the specs and states: they depend on this crate without its default feature `server`,
+//! and so without an async runtime.
+
 mod container;
 mod error;
+mod namespaces;
+#[cfg(feature = "server")]
 mod network;
+#[cfg(feature = "server")]
 mod pod;
+#[cfg(feature = "server")]
 mod sandbox;
+mod shim;
+#[cfg(feature = "server")]
 mod spec;
+mod state;
 
 pub use container::{ContainerRootfs, ContainerSpec, ExecSpec, IdMap, LogTarget, ShareMount, Stdio};
 pub use error::{NetworkError, PodError, SandboxError};
+pub use namespaces::{NamespaceMode, PodNamespaces, UserNamespace};
+#[cfg(feature = "server")]
 pub use network::{Lease, LinkEnd, NetworkAttachment, PodLink, PodNetwork};
-pub use pod::{ByteStreams, ContainerExit, ContainerState, ContainerStatus, PodClient, PodEvent, Stats, Streams};
+#[cfg(feature = "server")]
+pub use pod::{ByteStreams, PodClient, PodEvent, Reader, Streams, Writer};
+#[cfg(feature = "server")]
 pub use sandbox::{Attachment, ProcessIdentity, Recovered, Sandbox, SandboxFactory, SandboxRecord};
-pub use spec::{NamespaceMode, PodNamespaces, SandboxSpec, UserNamespace, VmSize};
+pub use shim::{ShimConfig, ShimKind, ShimNamespaces};
+#[cfg(feature = "server")]
+pub use spec::{SandboxSpec, VmSize};
+pub use state::{ContainerExit, ContainerState, ContainerStatus, Stats};
 
+#[cfg(feature = "server")]
 pub use cofferdam_tenant::SandboxKind;

@@ -1,59 +1,18 @@
 //! The pod protocol's client, as the server uses it. The wire form is `proto/pod`.
 
 use std::os::fd::OwnedFd;
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use oci_spec::runtime::LinuxResources;
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::{ContainerSpec, ExecSpec, PodError};
+use crate::{ContainerExit, ContainerSpec, ContainerStatus, ExecSpec, PodError, Stats};
 
 /// A reader or writer of bytes.
 pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
 /// See [`Reader`].
 pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
-
-/// State of a container in its sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ContainerState {
-    /// Set up, waiting for start.
-    Created,
-    /// Running.
-    Running,
-    /// Exited.
-    Exited,
-}
-
-/// How a container ended; recorded durably by the shim before it is announced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContainerExit {
-    /// Container id.
-    pub container: String,
-    /// Exit code; 128 + signal when killed.
-    pub code: i32,
-    /// The kernel's OOM killer was at work in its cgroup.
-    pub oom: bool,
-    /// When.
-    pub at: SystemTime,
-}
-
-/// What the shim knows of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContainerStatus {
-    /// Container id.
-    pub id: String,
-    /// State.
-    pub state: ContainerState,
-    /// PID of its first process on the host (namespace) or in the guest (VM); 0 once it has exited.
-    pub pid: u32,
-    /// When it was started.
-    pub started_at: Option<SystemTime>,
-    /// How it ended.
-    pub exit: Option<ContainerExit>,
-}
 
 /// What the shim announces by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,29 +21,6 @@ pub enum PodEvent {
     Exited(ContainerExit),
     /// The shim, or the VM behind it, is gone. Always the last event.
     Gone(String),
-}
-
-/// Resource use of a container or of a whole pod, from its cgroup. Absent values are not known on this kernel.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stats {
-    /// CPU time used, nanoseconds.
-    pub cpu_ns: Option<u64>,
-    /// Memory in use, bytes.
-    pub memory_usage: Option<u64>,
-    /// Memory in use without inactive page cache, bytes.
-    pub memory_working_set: Option<u64>,
-    /// Anonymous memory, bytes.
-    pub memory_rss: Option<u64>,
-    /// Memory limit, bytes; `None` without one.
-    pub memory_limit: Option<u64>,
-    /// Minor page faults.
-    pub page_faults: Option<u64>,
-    /// Major page faults.
-    pub major_page_faults: Option<u64>,
-    /// Swap in use, bytes.
-    pub swap: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<u64>,
 }
 
 /// Streams of an attach or an exec. Dropping `stdin` closes it (half-close).
