@@ -1,1 +1,57 @@
-//! The pod protocol between daemon, shim and agent: messages and framing.
+//! The pod protocol between daemon, shim and agent: messages, framing, flow control. No I/O, no runtime.
+//!
+//! One connection carries everything of a pod, multiplexed. The *requester* (daemon towards shim, shim towards agent)
+//! sends [`Request`]s, numbers them, and opens streams by numbers of its own; the *server* answers [`Response`]s in any
+//! order and announces [`Event`]s.
+//!
+//! * Between daemon and shim the connection is one unix stream socket; file descriptors (logs, a tap) come by SCM_RIGHTS
+//!   with the first byte of the request that counts them.
+//! * Between shim and agent it is two byte ports: *control* (requests, responses, events) and *data* (streams, logs,
+//!   exits). [`Body::port`] says which frame goes where. Neither port keeps bytes while nobody listens, so each connect
+//!   starts with [`MAGIC`] and a [`Hello`] with a fresh epoch, and what comes before them is dropped.
+//!
+//! Changes are additive; [`VERSIONS`] is negotiated in the hello.
+
+mod codec;
+mod convert;
+mod credit;
+mod exits;
+mod hello;
+mod messages;
+mod ops;
+
+pub use codec::{Decoder, FrameError, encode};
+pub use convert::{error_from, error_to, status_from, status_to};
+pub use credit::{Receive, Send, WINDOW};
+pub use exits::{ExitRecord, SLOT, SlotContent, decode_slot, encode_exit, encode_gone, read_slots};
+pub use hello::{MAGIC, Negotiation, VERSIONS, answer, opening, sync_after_magic};
+pub use messages::{
+    Body, Event, Exited, ExitReport, Frame, Gone, Hello, HelloReply, Log, LogAck, Port, StreamClose, StreamCredit, StreamData,
+    StreamExit, event,
+};
+pub use ops::{
+    Attach, Boot, Booted, Create, Delete, Dial, Empty, Error, ErrorKind, Exec, KillStream, List, Op, Outcome, ReopenLog, Request,
+    Resize, Resources, Response, Setup, Signal, Start, Stats, StatsReply, Status, StatusList, Stop, Update,
+};
+
+/// Largest data of one [`StreamData`] or [`Log`] frame, bytes.
+pub const MAX_DATA: usize = 32 * 1024;
+
+/// Largest frame that a trusted peer may send, bytes: a container spec with its seccomp program fits many times.
+pub const MAX_FRAME: usize = 4 * 1024 * 1024;
+
+/// Largest frame that a guest may send on its control port, bytes.
+pub const MAX_GUEST_CONTROL: usize = 256 * 1024;
+
+/// Largest frame that a guest may send on its data port, bytes: the data and its envelope.
+pub const MAX_GUEST_DATA: usize = MAX_DATA + 1024;
+
+/// Largest number of file descriptors with one request.
+pub const MAX_FDS: usize = 8;
+
+/// Channel of a stream that goes to the process or port.
+pub const STDIN: u32 = 0;
+/// Channel of a stream that comes from the process or port.
+pub const STDOUT: u32 = 1;
+/// Channel of a stream that comes from the process.
+pub const STDERR: u32 = 2;
