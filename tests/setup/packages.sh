@@ -6,6 +6,8 @@ set -euo pipefail
 dir=${XDG_CACHE_HOME:-$HOME/.cache}/cofferdam/packages
 mkdir -p "$dir"
 cd "$dir"
+exec 9>.lock
+flock 9
 
 updated=
 update_once() {
@@ -30,7 +32,7 @@ for package in "$@"; do
         part=$(mktemp -d part.XXXXXX)
         trap 'rm -rf "$dir/$part"' EXIT
         # A package list can be older than what the archive still holds.
-        (cd "$part" && apt-get -q download "$package" >&2) || { update_once && (cd "$part" && apt-get -q download "$package" >&2); }
+        (cd "$part" && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2) || { update_once && (cd "$part" && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2); }
         mv "$part"/*.deb .
         rmdir "$part"
         # shellcheck disable=SC2086
