@@ -1,1 +1,69 @@
-//! What the end-to-end tests share: hosts, daemons, clients, leak checks.
+//! What the end-to-end tests share.
+//!
+//! ```no_run
+//! use cofferdam_test_harness::{ContainerSpec, Daemon, PodSpec, image, root_or_skip};
+//! # fn main() -> anyhow::Result<()> {
+//! if !root_or_skip() { return Ok(()); }
+//! let daemon = Daemon::builder("first").start()?;
+//! let before = daemon.snapshot()?;
+//! let crictl = daemon.crictl();
+//! crictl.pull(&image("busybox"))?;
+//! let pod = PodSpec::new("default", "first").handler("namespace");
+//! let sandbox = crictl.run_pod(&pod)?;
+//! let container = ContainerSpec::new("main", &image("busybox")).command(&["sleep", "1000"]);
+//! let id = crictl.run_container(&sandbox, &container, &pod)?;
+//! assert_eq!(crictl.exec(&id, &["echo", "hello"])?, "hello\n");
+//! crictl.remove_pod(&sandbox)?;
+//! daemon.wait_clean(&before)?;
+//! # Ok(()) }
+//! ```
+//!
+//! Every [`Daemon`] has a host network namespace of its own ([`Host`]), a directory, a cgroup root and a registry; dropping it ends
+//! every process and removes every mount, namespace and cgroup that it left, also after a failed assertion.
+//! Processes are killed when the thread that started them ends, so a daemon must not be started on a helper thread.
+
+mod builder;
+mod cgroup;
+mod cluster;
+mod crictl;
+mod daemon;
+mod host;
+mod http;
+mod leaks;
+mod lifecycle;
+mod paths;
+mod pod;
+mod process;
+mod run;
+
+pub use builder::DaemonBuilder;
+pub use cgroup::Cgroup;
+pub use cluster::{ClusterDir, namespace_yaml, tenant_yaml};
+pub use cofferdam_test_images::{Registry, copy_storage, corrupt_blob};
+pub use crictl::Crictl;
+pub use daemon::Daemon;
+pub use host::{Host, Netns, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6};
+pub use http::{HttpServer, http_get};
+pub use leaks::Snapshot;
+pub use paths::{
+    api_proto, bin_dir, cofferdam, crictl_path, guest_kernel_package, kubelet_path, vm_image_dir,
+};
+pub use pod::{ContainerSpec, PodSpec, image};
+pub use process::{pids_below, process_exists, signal, wait_gone};
+pub use run::{Output, eventually, output_of, run};
+
+/// Whether the test can run: it needs root. Without root it says so and the test passes, except where the environment has `CI`.
+///
+/// # Panics
+/// Without root, when `CI` is set.
+pub fn root_or_skip() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    assert!(
+        root || std::env::var_os("CI").is_none(),
+        "this test needs root, and CI has to run it"
+    );
+    if !root {
+        eprintln!("skipped: needs root");
+    }
+    root
+}

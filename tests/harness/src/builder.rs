@@ -1,0 +1,139 @@
+//! What is made before a daemon starts: directories, configuration, objects.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Result;
+use cofferdam_test_images::storage;
+
+use crate::cluster::ClusterDir;
+use crate::daemon::Daemon;
+use crate::paths;
+
+/// How a daemon is to be started.
+#[derive(Debug)]
+pub struct DaemonBuilder {
+    name: String,
+    fragments: Vec<String>,
+    images: Option<PathBuf>,
+    root_size: Option<String>,
+    objects: Vec<(String, String)>,
+    env: Vec<(String, String)>,
+}
+
+impl DaemonBuilder {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            fragments: Vec::new(),
+            images: None,
+            root_size: None,
+            objects: Vec::new(),
+            env: Vec::new(),
+        }
+    }
+
+    /// A drop-in of the configuration, as TOML; later ones win.
+    #[must_use]
+    pub fn config(mut self, toml: &str) -> Self {
+        self.fragments.push(toml.to_owned());
+        self
+    }
+
+    /// A file of the cluster directory, there before the daemon starts.
+    #[must_use]
+    pub fn cluster(mut self, name: &str, yaml: &str) -> Self {
+        self.objects.push((name.to_owned(), yaml.to_owned()));
+        self
+    }
+
+    /// Another registry storage, such as a broken copy.
+    #[must_use]
+    pub fn images(mut self, storage: &Path) -> Self {
+        self.images = Some(storage.to_owned());
+        self
+    }
+
+    /// Puts `--root` on a tmpfs of this size (`64m`), to fill it.
+    #[must_use]
+    pub fn root_size(mut self, size: &str) -> Self {
+        self.root_size = Some(size.to_owned());
+        self
+    }
+
+    /// An environment variable of the daemon.
+    #[must_use]
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.env.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Makes host, registry, directories and configuration, but starts no daemon.
+    pub fn prepare(self) -> Result<Daemon> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let id = format!(
+            "{}-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed),
+            self.name
+        );
+        let dir = std::env::temp_dir().join(format!("cofferdam-test-{id}"));
+        for sub in ["netns", "root", "config.toml.d", "certs.d/127.0.0.1:5000"] {
+            fs::create_dir_all(dir.join(sub))?;
+        }
+        let mut daemon = Daemon {
+            child: None,
+            registry: None,
+            host: None,
+            images: self.images.map_or_else(storage, Ok)?,
+            cgroup_root: format!("/cofferdam-test-{id}"),
+            cluster: ClusterDir::create(dir.join("cluster.d"))?,
+            dir,
+            env: self.env,
+        };
+        if let Some(size) = self.root_size {
+            let root = daemon.root().display().to_string();
+            crate::run::run(
+                "mount",
+                ["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", &root],
+            )?;
+        }
+        write_config(&daemon, &self.fragments)?;
+        for (name, yaml) in &self.objects {
+            daemon.cluster.write(name, yaml)?;
+        }
+        daemon.plug_in()?;
+        Ok(daemon)
+    }
+
+    /// The same, and waits until the daemon serves.
+    pub fn start(self) -> Result<Daemon> {
+        let mut daemon = self.prepare()?;
+        daemon.start()?;
+        Ok(daemon)
+    }
+}
+
+fn write_config(daemon: &Daemon, fragments: &[String]) -> Result<()> {
+    let dir = daemon.dir();
+    let config = format!(
+        "[cgroup]\nroot = \"{}\"\n\n[cluster]\nsource = \"directory\"\ndirectory = \"{}\"\n\n\
+         [registry]\nconfig_path = \"{}\"\n\n[vm]\nimage_dir = \"{}\"\n",
+        daemon.cgroup_root(),
+        daemon.cluster().path().display(),
+        dir.join("certs.d").display(),
+        paths::vm_image_dir().display(),
+    );
+    fs::write(daemon.config_file(), config)?;
+    for (number, fragment) in fragments.iter().enumerate() {
+        fs::write(
+            dir.join(format!("config.toml.d/{number:02}.toml")),
+            fragment,
+        )?;
+    }
+    let hosts = "server = \"http://127.0.0.1:5000\"\n\n\
+                 [host.\"http://127.0.0.1:5000\"]\ncapabilities = [\"pull\", \"resolve\"]\n";
+    fs::write(dir.join("certs.d/127.0.0.1:5000/hosts.toml"), hosts)?;
+    Ok(())
+}
