@@ -1,0 +1,212 @@
+//! The operations on containers.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime};
+
+use cofferdam_pod_api::{Empty, Outcome, Resources, StatsReply, StatusList, status_to};
+use cofferdam_sandbox::{ContainerSpec, ContainerState, ContainerStatus, PodError};
+use oci_spec::runtime::LinuxResources;
+use rustix::event::epoll::EventFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+use super::process::{Input, Output, Process, Role};
+use super::{Container, Engine};
+use crate::runner::{Launched, LaunchedStreams};
+use crate::serve::{Context, Token, kind};
+
+/// How long a killed process may take to end before its deletion fails.
+const KILLED: Duration = Duration::from_secs(5);
+
+const DONE: Outcome = Outcome::Empty(Empty {});
+
+pub(super) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, PodError> {
+    serde_json::from_slice(bytes).map_err(|error| PodError::Invalid(format!("{what}: {error}")))
+}
+
+impl Engine {
+    pub(super) fn create(&mut self, cx: &mut Context, spec: &[u8], log: Option<OwnedFd>) -> Result<Outcome, PodError> {
+        let spec: ContainerSpec = parse(spec, "container spec")?;
+        if self.stopping.is_some() {
+            return Err(PodError::State("the sandbox is being stopped".into()));
+        }
+        if self.containers.contains_key(&spec.id) {
+            return Err(PodError::State(format!("container {} exists already", spec.id)));
+        }
+        self.sink.open(&spec.id, log)?;
+        let created = self.pod().and_then(|pod| pod.create(&spec));
+        let (handle, launched) = created.inspect_err(|_| self.sink.close(&spec.id))?;
+        let process = self.adopt(cx, Role::Container(spec.id.clone()), launched);
+        let container = Container {
+            handle,
+            state: ContainerState::Created,
+            process: Some(process),
+            started_at: None,
+            exit: None,
+            failed: false,
+            stdin_once: spec.stdio.stdin_once,
+        };
+        self.containers.insert(spec.id.clone(), container);
+        self.resume_output(cx, process);
+        self.status(&spec.id)
+    }
+
+    /// Takes a new process in, and watches it.
+    pub(super) fn adopt(&mut self, cx: &mut Context, role: Role, launched: Launched) -> u32 {
+        let number = self.number();
+        let (output, input, terminal) = ends(launched.streams);
+        for fd in output.iter().flatten().map(|output| &output.fd).chain(input.iter().map(|input| &input.fd)) {
+            if let Ok(flags) = fcntl_getfl(fd) {
+                let _ = fcntl_setfl(fd, flags | OFlags::NONBLOCK);
+            }
+        }
+        let token = Token::new(kind::PROCESS, number);
+        if let Err(error) = cx.reactor.add(&launched.pidfd, token, EventFlags::IN | EventFlags::ONESHOT) {
+            eprintln!("watching process {}: {error}", launched.pid);
+        }
+        let process = Process {
+            role,
+            pid: launched.pid,
+            pidfd: Some(launched.pidfd),
+            output,
+            input,
+            terminal,
+            code: None,
+            streams: Vec::new(),
+        };
+        self.processes.insert(number, process);
+        number
+    }
+
+    pub(super) fn start(&mut self, id: &str) -> Result<Outcome, PodError> {
+        let container = self.container(id)?;
+        if container.state != ContainerState::Created || container.failed {
+            return Err(PodError::State(format!("container {id} was started already")));
+        }
+        if let Err(error) = container.handle.start() {
+            container.failed = true;
+            return Err(error);
+        }
+        container.state = ContainerState::Running;
+        container.started_at = Some(SystemTime::now());
+        self.status(id)
+    }
+
+    pub(super) fn signal(&mut self, id: &str, signal: i32, all: bool) -> Result<Outcome, PodError> {
+        let container = self.container(id)?;
+        if container.state == ContainerState::Exited {
+            return Ok(DONE);
+        }
+        if all {
+            container.handle.signal_all(signal)?;
+            return Ok(DONE);
+        }
+        let number = container.process;
+        let signal = signal_of(signal)?;
+        if let Some(pidfd) = number.and_then(|number| self.processes.get(&number)).and_then(|process| process.pidfd.as_ref()) {
+            match pidfd_send_signal(pidfd, signal) {
+                // It has ended, and that will be told.
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(PodError::Failed(format!("signal to container {id}: {error}"))),
+            }
+        }
+        Ok(DONE)
+    }
+
+    pub(super) fn delete(&mut self, cx: &mut Context, id: &str) -> Result<Outcome, PodError> {
+        let Some(container) = self.containers.get_mut(id) else { return Ok(DONE) };
+        if container.state == ContainerState::Running {
+            return Err(PodError::State(format!("container {id} is running")));
+        }
+        // Never started, so its end is nobody's business.
+        container.failed |= container.state == ContainerState::Created;
+        container.handle.signal_all(Signal::KILL.as_raw())?;
+        if let Some(number) = container.process {
+            self.await_end(cx, number)?;
+        }
+        if let Some(container) = self.containers.get_mut(id) {
+            container.handle.remove()?;
+        }
+        self.containers.remove(id);
+        self.sink.close(id);
+        Ok(DONE)
+    }
+
+    fn await_end(&mut self, cx: &mut Context, number: u32) -> Result<(), PodError> {
+        let Some(pidfd) = self.processes.get(&number).and_then(|process| process.pidfd.as_ref()) else { return Ok(()) };
+        let deadline = Instant::now() + KILLED;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&left)) {
+                Ok(0) => return Err(PodError::Failed("a killed process does not end".into())),
+                Err(rustix::io::Errno::INTR) => continue,
+                _ => break,
+            }
+        }
+        let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        self.exited(cx, number, 128 + Signal::KILL.as_raw());
+        Ok(())
+    }
+
+    pub(super) fn update(&mut self, id: &str, resources: &[u8]) -> Result<Outcome, PodError> {
+        let resources: LinuxResources = parse(resources, "resources")?;
+        let applied = self.container(id)?.handle.update(&resources)?;
+        let resources = serde_json::to_vec(&applied).map_err(|error| PodError::Failed(error.to_string()))?;
+        Ok(Outcome::Resources(Resources { resources }))
+    }
+
+    pub(super) fn stats(&mut self, id: &str) -> Result<Outcome, PodError> {
+        let stats = if id.is_empty() { self.pod()?.stats()? } else { self.container(id)?.handle.stats()? };
+        let stats = serde_json::to_vec(&stats).map_err(|error| PodError::Failed(error.to_string()))?;
+        Ok(Outcome::StatsReply(StatsReply { stats }))
+    }
+
+    pub(super) fn reopen(&mut self, id: &str, log: Option<OwnedFd>) -> Result<Outcome, PodError> {
+        self.container(id)?;
+        let log = log.ok_or_else(|| PodError::Protocol("no log came along".into()))?;
+        self.sink.reopen(id, log)?;
+        Ok(DONE)
+    }
+
+    pub(super) fn list(&self) -> Outcome {
+        let containers = self.containers.keys().filter_map(|id| self.status_of(id)).map(|status| status_to(&status)).collect();
+        Outcome::StatusList(StatusList { containers })
+    }
+
+    fn status(&self, id: &str) -> Result<Outcome, PodError> {
+        match self.status_of(id) {
+            Some(status) => Ok(Outcome::Status(status_to(&status))),
+            None => Err(PodError::NotFound(format!("container {id} is not known"))),
+        }
+    }
+
+    fn status_of(&self, id: &str) -> Option<ContainerStatus> {
+        let container = self.containers.get(id)?;
+        let pid = container.process.and_then(|number| self.processes.get(&number)).map_or(0, |process| process.pid);
+        let (state, started_at, exit) = (container.state, container.started_at, container.exit.clone());
+        Some(ContainerStatus { id: id.to_owned(), state, pid, started_at, exit })
+    }
+}
+
+/// A signal by number, real-time ones included.
+pub(super) fn signal_of(number: i32) -> Result<Signal, PodError> {
+    Signal::from_named_raw(number).ok_or_else(|| PodError::Invalid(format!("signal {number} is not known")))
+}
+
+type Ends = ([Option<Output>; 2], Option<Input>, Option<OwnedFd>);
+
+fn ends(streams: LaunchedStreams) -> Ends {
+    match streams {
+        LaunchedStreams::Pipes { stdin, stdout, stderr } => {
+            ([stdout.map(Output::new), stderr.map(Output::new)], stdin.map(Input::new), None)
+        }
+        // A duplicate for each direction, since each is watched for itself.
+        LaunchedStreams::Terminal(master) => {
+            let output = rustix::io::fcntl_dupfd_cloexec(&master, 3).ok().map(Output::new);
+            let input = rustix::io::fcntl_dupfd_cloexec(&master, 3).ok().map(Input::new);
+            ([output, None], input, Some(master))
+        }
+    }
+}

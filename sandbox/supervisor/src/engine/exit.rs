@@ -1,0 +1,124 @@
+//! Ends: of a process, of a stream, of the sandbox.
+
+use std::time::SystemTime;
+
+use cofferdam_pod_api::{Empty, Outcome};
+use cofferdam_sandbox::{ContainerExit, ContainerState};
+use rustix::process::Signal;
+
+use super::Engine;
+use super::process::Role;
+use crate::serve::{Context, End, Origin, StreamKey};
+
+impl Engine {
+    /// A process ended and was reaped.
+    pub(super) fn exited(&mut self, cx: &mut Context, number: u32, code: i32) {
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        if process.code.is_some() {
+            return;
+        }
+        process.code = Some(code);
+        if let Some(pidfd) = process.pidfd.take() {
+            cx.reactor.remove(&pidfd);
+        }
+        if let Role::Container(id) = &process.role
+            && let Some(container) = self.containers.get_mut(id)
+            && let Err(error) = container.handle.signal_all(Signal::KILL.as_raw())
+        {
+            eprintln!("killing what is left of container {id}: {error}");
+        }
+        self.close_input(cx, number);
+        for index in 0..2 {
+            let open = self.processes.get(&number).is_some_and(|process| process.output[index].is_some());
+            if open {
+                self.pump_output(cx, number, index);
+            }
+        }
+        self.finish(cx, number);
+    }
+
+    /// Ends what can end: all output read, and the process over.
+    pub(super) fn finish(&mut self, cx: &mut Context, number: u32) {
+        let Some(process) = self.processes.get(&number) else { return };
+        if !process.is_drained() {
+            return;
+        }
+        match (&process.role, process.code) {
+            (Role::Dial(_), _) if process.input.is_none() => self.finish_stream(cx, number, 0),
+            (Role::Exec, Some(code)) => self.finish_stream(cx, number, code),
+            (Role::Container(_), Some(code)) => self.finish_container(cx, number, code),
+            _ => {}
+        }
+    }
+
+    fn finish_stream(&mut self, cx: &mut Context, number: u32, code: i32) {
+        let Some(process) = self.processes.remove(&number) else { return };
+        for key in process.streams {
+            if let Some(mut stream) = self.streams.remove(&key) {
+                (0..2).for_each(|index| stream.close(cx, index));
+                cx.stream_exit(key, Ok(code));
+            }
+        }
+    }
+
+    fn finish_container(&mut self, cx: &mut Context, number: u32, code: i32) {
+        let Some(process) = self.processes.remove(&number) else { return };
+        let Role::Container(id) = process.role else { return };
+        if let Some(container) = self.containers.get_mut(&id) {
+            let exit = ContainerExit { container: id, code, oom: container.handle.oom_killed(), at: SystemTime::now() };
+            container.process = None;
+            container.state = ContainerState::Exited;
+            container.exit = Some(exit.clone());
+            if !container.failed {
+                self.sink.exited(cx, &exit);
+            }
+        }
+        for key in process.streams {
+            if let Some(stream) = self.streams.get_mut(&key) {
+                stream.ended = code;
+            }
+            self.finish_attach(cx, key);
+        }
+        self.check_stopped(cx);
+    }
+
+    /// Ends an attach to a container that has exited, once its last bytes are sent.
+    pub(super) fn finish_attach(&mut self, cx: &mut Context, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(&key) else { return };
+        if !stream.is_flushed() {
+            return;
+        }
+        let code = stream.ended;
+        (0..2).for_each(|index| stream.close(cx, index));
+        self.streams.remove(&key);
+        cx.stream_exit(key, Ok(code));
+    }
+
+    /// Kills everything; answered when all exits are recorded.
+    pub(super) fn stop(&mut self, cx: &mut Context, origin: Origin) {
+        self.stopping = Some(origin);
+        for (id, container) in &mut self.containers {
+            if container.state != ContainerState::Exited
+                && let Err(error) = container.handle.signal_all(Signal::KILL.as_raw())
+            {
+                eprintln!("killing container {id}: {error}");
+            }
+        }
+        self.check_stopped(cx);
+    }
+
+    fn check_stopped(&mut self, cx: &mut Context) {
+        let Some(origin) = self.stopping else { return };
+        if self.containers.values().any(|container| container.state != ContainerState::Exited) {
+            return;
+        }
+        for (id, container) in &mut self.containers {
+            if let Err(error) = container.handle.remove() {
+                eprintln!("removing container {id}: {error}");
+            }
+        }
+        let closed = self.pod.as_mut().map_or(Ok(()), |pod| pod.close());
+        cx.answer(origin, closed.map(|()| Outcome::Empty(Empty {})));
+        cx.end = Some(End::Stopped);
+    }
+}

@@ -1,0 +1,192 @@
+//! The operations that open and steer streams: exec, attach, dial, resize, kill.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use cofferdam_pod_api::{Attach, Dial, Empty, Exec, Outcome};
+use cofferdam_sandbox::{ContainerState, ExecSpec, PodError};
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::connect;
+use rustix::net::sockopt::socket_error;
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::container::parse;
+use super::process::{Input, Output, Process, Role};
+use super::stream::Stream;
+use super::{Container, Engine};
+use crate::serve::{Context, Origin, StreamKey, Token, kind};
+
+const DONE: Outcome = Outcome::Empty(Empty {});
+
+impl Engine {
+    fn new_stream(&self, key: StreamKey) -> Result<(), PodError> {
+        match self.streams.contains_key(&key) {
+            true => Err(PodError::Protocol(format!("stream {} is open already", key.1))),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn exec(&mut self, cx: &mut Context, connection: u32, exec: &Exec) -> Result<Outcome, PodError> {
+        let key = (connection, exec.stream);
+        self.new_stream(key)?;
+        let spec: ExecSpec = parse(&exec.spec, "exec spec")?;
+        let container = self.container(&spec.container)?;
+        running(container, &spec.container)?;
+        let launched = container.handle.exec(&spec)?;
+        let number = self.adopt(cx, Role::Exec, launched);
+        let stdin = self.processes.get(&number).is_some_and(|process| process.input.is_some());
+        self.connect_stream(key, Stream::new(key, number, stdin && spec.stdin, exec.stdout, exec.stderr));
+        self.resume_output(cx, number);
+        Ok(DONE)
+    }
+
+    pub(super) fn attach(&mut self, cx: &mut Context, connection: u32, attach: &Attach) -> Result<Outcome, PodError> {
+        let key = (connection, attach.stream);
+        self.new_stream(key)?;
+        let container = self.container(&attach.container)?;
+        let Some(number) = container.process else {
+            return Err(PodError::State(format!("container {} has exited", attach.container)));
+        };
+        let process = self.processes.get(&number);
+        if attach.stdin && process.is_none_or(|process| process.input.is_none()) {
+            return Err(PodError::Invalid(format!("container {} has no open stdin", attach.container)));
+        }
+        self.connect_stream(key, Stream::new(key, number, attach.stdin, attach.stdout, attach.stderr));
+        let _ = cx;
+        Ok(DONE)
+    }
+
+    fn connect_stream(&mut self, key: StreamKey, stream: Stream) {
+        if let Some(process) = self.processes.get_mut(&stream.process) {
+            process.streams.push(key);
+            self.streams.insert(key, stream);
+        }
+    }
+
+    /// Connects to the pod's localhost, IPv4 first. `None`: answered later.
+    pub(super) fn dial(&mut self, cx: &mut Context, origin: Origin, dial: &Dial) -> Result<Option<Outcome>, PodError> {
+        let key = (origin.connection, dial.stream);
+        self.new_stream(key)?;
+        let port = u16::try_from(dial.port).map_err(|_| PodError::Invalid(format!("port {}", dial.port)))?;
+        let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (socket, connected) = match self.dial_to(&v4) {
+            Ok(socket) => socket,
+            Err(first) => self.dial_to(&SocketAddr::from((Ipv6Addr::LOCALHOST, port))).map_err(|_| first)?,
+        };
+        let failed = |error: Errno| PodError::Failed(format!("port {port}: {error}"));
+        let output = rustix::io::fcntl_dupfd_cloexec(&socket, 3).map_err(failed)?;
+        let number = self.number();
+        let mut input = Input::new(socket);
+        if !connected {
+            cx.reactor.add(&input.fd, Token::new(kind::INPUT, number), EventFlags::OUT).map_err(failed)?;
+            input.watched = true;
+        }
+        let process = Process {
+            role: Role::Dial((!connected).then_some(origin)),
+            pid: 0,
+            pidfd: None,
+            output: [Some(Output::new(output)), None],
+            input: Some(input),
+            terminal: None,
+            code: None,
+            streams: Vec::new(),
+        };
+        self.processes.insert(number, process);
+        self.connect_stream(key, Stream::new(key, number, true, true, false));
+        if connected {
+            self.resume_output(cx, number);
+        }
+        Ok(connected.then_some(DONE))
+    }
+
+    fn dial_to(&mut self, address: &SocketAddr) -> Result<(std::os::fd::OwnedFd, bool), PodError> {
+        let socket = self.pod()?.socket(address)?;
+        match connect(&socket, address) {
+            Ok(()) => Ok((socket, true)),
+            Err(Errno::INPROGRESS) => Ok((socket, false)),
+            Err(error) => Err(PodError::Failed(format!("connect to {address} in the pod: {error}"))),
+        }
+    }
+
+    /// A connection was made, or not.
+    pub(super) fn dialled(&mut self, cx: &mut Context, number: u32) {
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        let Role::Dial(Some(origin)) = process.role else { return };
+        process.role = Role::Dial(None);
+        let Some(input) = process.input.as_mut() else { return };
+        cx.reactor.remove(&input.fd);
+        input.watched = false;
+        match socket_error(&input.fd) {
+            Ok(Ok(())) => {
+                cx.answer(origin, Ok(DONE));
+                self.resume_output(cx, number);
+                self.write_input(cx, number);
+            }
+            Ok(Err(error)) | Err(error) => {
+                let streams = std::mem::take(&mut process.streams);
+                self.processes.remove(&number);
+                streams.iter().for_each(|key| drop(self.streams.remove(key)));
+                cx.answer(origin, Err(PodError::Failed(format!("connect to the pod's localhost: {error}"))));
+            }
+        }
+    }
+
+    pub(super) fn resize(&mut self, key: StreamKey, columns: u32, rows: u32) -> Result<Outcome, PodError> {
+        let terminal = self.stream_process(key)?.terminal.as_ref();
+        let terminal = terminal.ok_or_else(|| PodError::Invalid(format!("stream {} has no terminal", key.1)))?;
+        let size = |value: u32| u16::try_from(value).map_err(|_| PodError::Invalid(format!("terminal size {value}")));
+        let size = Winsize { ws_row: size(rows)?, ws_col: size(columns)?, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(terminal, size).map_err(|error| PodError::Failed(format!("terminal size: {error}")))?;
+        Ok(DONE)
+    }
+
+    pub(super) fn kill_stream(&mut self, key: StreamKey) -> Result<Outcome, PodError> {
+        let process = self.stream_process(key)?;
+        if process.role != Role::Exec {
+            return Err(PodError::Invalid(format!("stream {} is no exec", key.1)));
+        }
+        // Not reaped yet, so the number still is this process's. Each exec leads a session, hence a group.
+        if process.code.is_none()
+            && let Some(pid) = Pid::from_raw(process.pid as i32)
+        {
+            let _ = kill_process_group(pid, Signal::KILL);
+            if let Some(pidfd) = &process.pidfd {
+                let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+            }
+        }
+        Ok(DONE)
+    }
+
+    fn stream_process(&self, key: StreamKey) -> Result<&Process, PodError> {
+        let stream = self.streams.get(&key);
+        let process = stream.and_then(|stream| self.processes.get(&stream.process));
+        process.ok_or_else(|| PodError::NotFound(format!("stream {} is over", key.1)))
+    }
+
+    /// A stream is no longer wanted, or cannot be served.
+    pub(super) fn close_stream(&mut self, cx: &mut Context, key: StreamKey) {
+        let Some(stream) = self.streams.get(&key) else { return };
+        let (number, stdin) = (stream.process, stream.stdin);
+        if stdin {
+            self.input_left(cx, key, number);
+        }
+        self.streams.remove(&key);
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        process.streams.retain(|other| *other != key);
+        if let Role::Dial(_) = process.role {
+            self.processes.remove(&number);
+        } else {
+            // An exec goes on, and its output now goes nowhere.
+            self.resume_output(cx, number);
+        }
+    }
+}
+
+fn running(container: &Container, id: &str) -> Result<(), PodError> {
+    match container.state {
+        ContainerState::Running => Ok(()),
+        ContainerState::Created => Err(PodError::State(format!("container {id} is not started"))),
+        ContainerState::Exited => Err(PodError::State(format!("container {id} has exited"))),
+    }
+}

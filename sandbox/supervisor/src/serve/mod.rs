@@ -1,0 +1,16 @@
+//! The event loop: connections of requesters, and a backend that does what they ask.
+//!
+//! One thread, one epoll. Nothing here waits for anything but the epoll; what a backend does in a call (setting a container up) is
+//! bounded work in a forked child.
+
+mod backend;
+mod conn;
+mod port;
+mod reactor;
+mod server;
+
+pub(crate) use backend::{Backend, Context, Origin, StreamKey};
+pub(crate) use port::PortKind;
+pub(crate) use reactor::{Ready, Token, kind};
+pub use server::{End, serve_broken};
+pub(crate) use server::{serve_on_ports, serve_on_socket};
