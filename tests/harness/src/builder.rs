@@ -10,6 +10,7 @@ use cofferdam_test_images::storage;
 use crate::cluster::ClusterDir;
 use crate::daemon::Daemon;
 use crate::paths;
+use crate::run::run;
 
 /// How a daemon is to be started.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct DaemonBuilder {
     fragments: Vec<String>,
     images: Option<PathBuf>,
     root_size: Option<String>,
+    shared_mounts: bool,
     objects: Vec<(String, String)>,
     env: Vec<(String, String)>,
 }
@@ -29,6 +31,7 @@ impl DaemonBuilder {
             fragments: Vec::new(),
             images: None,
             root_size: None,
+            shared_mounts: false,
             objects: Vec::new(),
             env: Vec::new(),
         }
@@ -62,6 +65,13 @@ impl DaemonBuilder {
         self
     }
 
+    /// Makes the test's directory a shared mount, as `/` is under systemd (here it is private): needed for another boot id.
+    #[must_use]
+    pub fn shared_mounts(mut self) -> Self {
+        self.shared_mounts = true;
+        self
+    }
+
     /// An environment variable of the daemon.
     #[must_use]
     pub fn env(mut self, key: &str, value: &str) -> Self {
@@ -79,6 +89,12 @@ impl DaemonBuilder {
             self.name
         );
         let dir = std::env::temp_dir().join(format!("cofferdam-test-{id}"));
+        if self.shared_mounts {
+            fs::create_dir_all(&dir)?;
+            let path = dir.display().to_string();
+            run("mount", ["--bind", &path, &path])?;
+            run("mount", ["--make-shared", &path])?;
+        }
         for sub in ["netns", "root", "config.toml.d", "certs.d/127.0.0.1:5000"] {
             fs::create_dir_all(dir.join(sub))?;
         }
@@ -91,10 +107,11 @@ impl DaemonBuilder {
             cluster: ClusterDir::create(dir.join("cluster.d"))?,
             dir,
             env: self.env,
+            shared_mounts: self.shared_mounts,
         };
         if let Some(size) = self.root_size {
             let root = daemon.root().display().to_string();
-            crate::run::run(
+            run(
                 "mount",
                 ["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", &root],
             )?;

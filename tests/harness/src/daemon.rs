@@ -28,6 +28,7 @@ pub struct Daemon {
     pub(crate) cgroup_root: String,
     pub(crate) cluster: ClusterDir,
     pub(crate) env: Vec<(String, String)>,
+    pub(crate) shared_mounts: bool,
 }
 
 impl Daemon {
@@ -169,6 +170,9 @@ impl Drop for Daemon {
             eprintln!("clean-up of {}: {error:#}", self.dir.display());
         }
         let _ = unmount(self.root(), UnmountFlags::DETACH);
+        if self.shared_mounts {
+            let _ = unmount(&self.dir, UnmountFlags::DETACH);
+        }
         if std::env::var_os("COFFERDAM_KEEP").is_none() {
             let _ = fs::remove_dir_all(&self.dir);
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use cofferdam_test_images::{Registry, dies_with_parent};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Signal;
@@ -23,8 +23,12 @@ impl Daemon {
     }
 
     /// The same on a node that has another boot id. Only the daemon and its children see it: the mount is in a namespace of
-    /// their own, in which everything else stays shared.
+    /// their own, in which the test's directory stays shared ([`crate::DaemonBuilder::shared_mounts`]).
     pub fn start_with_boot_id(&mut self, boot_id: &str) -> Result<()> {
+        ensure!(
+            self.shared_mounts,
+            "another boot id needs DaemonBuilder::shared_mounts"
+        );
         let file = self.dir.join("boot_id");
         fs::write(&file, format!("{boot_id}\n"))?;
         let script = "mount --make-private /proc && mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";
