@@ -7,6 +7,7 @@
 //! | `test/web:latest` | a page on ports 80 and 8080, `/cgi-bin/peer` says who asks; Docker media types |
 //! | `test/layers:latest` | whiteouts, an opaque directory, replaced and linked files, a plain tar layer, USER 1002, WORKDIR |
 //! | `test/user:latest` | USER www-data and an entrypoint |
+//! | `test/pause:latest` | does nothing for ever; for runtimes that want one (containerd, to compare with) |
 //! | `test/index:latest` | an index of amd64 and a foreign architecture |
 
 use std::io::Write as _;
@@ -23,7 +24,7 @@ use crate::image::{Flavor, Image, ImageSpec};
 use crate::layer::{Compression, Layer};
 
 /// Bump when a recipe changes: it is part of the cache's key.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The packages all recipes need together.
 pub const PACKAGES: [&str; 7] = [
@@ -62,6 +63,10 @@ pub fn all(debs: &[impl AsRef<Path>]) -> Result<Vec<Named>> {
     Ok(vec![
         one("test/busybox", busybox_image(&base))?,
         one("test/nginx", nginx_image(&base, libraries, nginx)?)?,
+        one(
+            "test/pause",
+            busybox_image(&base).set("Cmd", json!(["/bin/sleep", "2147483647"])),
+        )?,
         one("test/web", web_image(&base))?,
         one("test/layers", layers_image(&base))?,
         one(
