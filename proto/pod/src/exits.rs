@@ -9,19 +9,31 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cofferdam_sandbox::ContainerExit;
 use serde_json::{Value, json};
 
-/// Bytes of a slot. Divides the page, so a slot is written as a whole or not.
-pub const SLOT: usize = 256;
+/// Name of the file in a pod's directory.
+pub const EXITS_FILE: &str = "exits";
 
-/// One exit.
-pub type ExitRecord = ContainerExit;
+/// Bytes of a slot. Divides the page, so a slot is written as a whole or not.
+pub const SLOT: usize = 512;
 
 /// What a slot holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SlotContent {
     /// Nothing, or a write that was cut off.
     Empty,
+    /// A container that has not ended yet, and its cgroup: who finds the shim dead kills what is in there.
+    Reserved {
+        /// Container id.
+        container: String,
+        /// Path below each hierarchy's root; empty if it did not fit.
+        cgroup: String,
+    },
     /// An exit.
-    Exit(ContainerExit),
+    Exit {
+        /// The exit.
+        exit: ContainerExit,
+        /// As in `Reserved`.
+        cgroup: String,
+    },
     /// Why the sandbox died.
     Gone(String),
 }
@@ -36,9 +48,21 @@ pub(crate) fn time(nanos: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
+/// A container that may run from now on, as a slot.
+pub fn encode_reserved(container: &str, cgroup: &str) -> [u8; SLOT] {
+    fit(|cgroup| json!({"container": container, "cgroup": cgroup}).to_string(), cgroup)
+}
+
 /// An exit as a slot.
-pub fn encode_exit(exit: &ContainerExit) -> [u8; SLOT] {
-    pad(&json!({"container": exit.container, "code": exit.code, "oom": exit.oom, "at": nanos(exit.at)}).to_string())
+pub fn encode_exit(exit: &ContainerExit, cgroup: &str) -> [u8; SLOT] {
+    let at = nanos(exit.at);
+    fit(|cgroup| json!({"container": exit.container, "cgroup": cgroup, "code": exit.code, "oom": exit.oom, "at": at}).to_string(), cgroup)
+}
+
+// The cgroup is the one part of unknown length, and the one that can be missing.
+fn fit(line: impl Fn(&str) -> String, cgroup: &str) -> [u8; SLOT] {
+    let whole = line(cgroup);
+    if whole.len() < SLOT { pad(&whole) } else { pad(&line("")) }
 }
 
 /// The shim's last word as a slot; cut to what fits.
@@ -67,29 +91,49 @@ pub fn decode_slot(slot: &[u8]) -> SlotContent {
     if let Some(reason) = value["gone"].as_str() {
         return SlotContent::Gone(reason.to_owned());
     }
-    match (value["container"].as_str(), value["code"].as_i64(), value["oom"].as_bool(), value["at"].as_i64()) {
-        (Some(container), Some(code), Some(oom), Some(at)) => SlotContent::Exit(ContainerExit {
-            container: container.to_owned(),
-            code: i32::try_from(code).unwrap_or(255),
-            oom,
-            at: time(at),
-        }),
-        _ => SlotContent::Empty,
+    let Some(container) = value["container"].as_str().map(str::to_owned) else { return SlotContent::Empty };
+    let cgroup = value["cgroup"].as_str().unwrap_or_default().to_owned();
+    match (value["code"].as_i64(), value["oom"].as_bool(), value["at"].as_i64()) {
+        (Some(code), Some(oom), Some(at)) => {
+            let exit = ContainerExit { container, code: i32::try_from(code).unwrap_or(255), oom, at: time(at) };
+            SlotContent::Exit { exit, cgroup }
+        }
+        _ => SlotContent::Reserved { container, cgroup },
     }
 }
 
-/// All that a file of slots holds: the exits, and the last word.
-pub fn read_slots(file: &[u8]) -> (Vec<ContainerExit>, Option<String>) {
-    let mut exits = Vec::new();
-    let mut gone = None;
+/// All that a file of slots holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Records {
+    /// Exits.
+    pub exits: Vec<ContainerExit>,
+    /// Cgroups of all containers, ended or not.
+    pub cgroups: Vec<String>,
+    /// Why the sandbox died.
+    pub gone: Option<String>,
+}
+
+/// Reads a file of slots.
+pub fn read_slots(file: &[u8]) -> Records {
+    let mut records = Records::default();
     for slot in file.chunks(SLOT) {
-        match decode_slot(slot) {
-            SlotContent::Exit(exit) => exits.push(exit),
-            SlotContent::Gone(reason) => gone = Some(reason),
-            SlotContent::Empty => {}
+        let cgroup = match decode_slot(slot) {
+            SlotContent::Exit { exit, cgroup } => {
+                records.exits.push(exit);
+                cgroup
+            }
+            SlotContent::Reserved { cgroup, .. } => cgroup,
+            SlotContent::Gone(reason) => {
+                records.gone = Some(reason);
+                continue;
+            }
+            SlotContent::Empty => continue,
+        };
+        if !cgroup.is_empty() {
+            records.cgroups.push(cgroup);
         }
     }
-    (exits, gone)
+    records
 }
 
 #[cfg(test)]
@@ -102,18 +146,26 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        assert_eq!(decode_slot(&encode_exit(&exit())), SlotContent::Exit(exit()));
+        let expected = SlotContent::Exit { exit: exit(), cgroup: "/pod/a".into() };
+        assert_eq!(decode_slot(&encode_exit(&exit(), "/pod/a")), expected);
         assert_eq!(decode_slot(&encode_gone("QEMU died")), SlotContent::Gone("QEMU died".into()));
     }
 
     #[test]
     fn empty_and_torn_slots_are_passed_over() {
         let mut file = vec![0; SLOT];
-        file.extend(encode_exit(&exit()));
-        let mut torn = encode_exit(&exit());
+        file.extend(encode_exit(&exit(), "/pod/a"));
+        let mut torn = encode_exit(&exit(), "");
         torn[100..].fill(0);
         file.extend(torn);
-        assert_eq!(read_slots(&file), (vec![exit()], None));
+        file.extend(encode_reserved("b", "/pod/b"));
+        assert_eq!(read_slots(&file), Records { exits: vec![exit()], cgroups: vec!["/pod/a".into(), "/pod/b".into()], gone: None });
+    }
+
+    #[test]
+    fn a_cgroup_path_that_does_not_fit_never_costs_the_exit() {
+        let slot = encode_exit(&exit(), &"x".repeat(SLOT));
+        assert_eq!(decode_slot(&slot), SlotContent::Exit { exit: exit(), cgroup: String::new() });
     }
 
     #[test]

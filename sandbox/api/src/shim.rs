@@ -16,6 +16,8 @@ pub struct ShimConfig {
     pub dir: PathBuf,
     /// Path of the pod's cgroup below each hierarchy's root.
     pub cgroup: String,
+    /// Path of the cgroup that shims live in, which it joins at once; it exists.
+    pub shim_cgroup: String,
     /// What it runs.
     pub kind: ShimKind,
 }

@@ -5,23 +5,26 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use cofferdam_pod_api::{SLOT, encode_exit, encode_gone};
+use cofferdam_pod_api::{EXITS_FILE, SLOT, encode_exit, encode_gone, encode_reserved};
 use cofferdam_sandbox::ContainerExit;
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fdatasync, ftruncate, open};
 use rustix::io::pwrite;
 
-/// Name of the file in a pod's directory.
-pub const EXITS_FILE: &str = "exits";
-
 /// Slots that are reserved at once.
 const STEP: usize = 16;
+
+#[derive(Debug)]
+struct Taken {
+    slot: usize,
+    cgroup: String,
+}
 
 /// The exit records of one shim.
 #[derive(Debug)]
 pub struct ExitRecords {
     file: OwnedFd,
     slots: usize,
-    taken: BTreeMap<String, usize>,
+    taken: BTreeMap<String, Taken>,
 }
 
 impl ExitRecords {
@@ -47,12 +50,12 @@ impl ExitRecords {
     }
 
     /// Reserves the space for a container's record. Without it the container must not start.
-    pub fn reserve(&mut self, container: &str) -> io::Result<()> {
+    pub fn reserve(&mut self, container: &str, cgroup: &str) -> io::Result<()> {
         if self.taken.contains_key(container) {
             return Ok(());
         }
         // Slot 0 is the last word.
-        let free = |records: &Self| (1..records.slots).find(|slot| !records.taken.values().any(|taken| taken == slot));
+        let free = |records: &Self| (1..records.slots).find(|slot| !records.taken.values().any(|taken| taken.slot == *slot));
         let slot = match free(self) {
             Some(slot) => slot,
             None => {
@@ -60,21 +63,22 @@ impl ExitRecords {
                 free(self).unwrap_or(self.slots - 1)
             }
         };
-        self.taken.insert(container.to_owned(), slot);
+        self.put(slot, &encode_reserved(container, cgroup))?;
+        self.taken.insert(container.to_owned(), Taken { slot, cgroup: cgroup.to_owned() });
         Ok(())
     }
 
     /// Writes a record so that it survives; only then may the exit be announced.
     pub fn record(&mut self, exit: &ContainerExit) -> io::Result<()> {
-        let Some(&slot) = self.taken.get(&exit.container) else {
+        let Some(Taken { slot, cgroup }) = self.taken.get(&exit.container) else {
             return Err(io::Error::other(format!("container {} has no slot", exit.container)));
         };
-        self.put(slot, &encode_exit(exit))
+        self.put(*slot, &encode_exit(exit, cgroup))
     }
 
     /// The container is forgotten: whoever asked for it has its record.
     pub fn release(&mut self, container: &str) {
-        if let Some(slot) = self.taken.remove(container) {
+        if let Some(Taken { slot, .. }) = self.taken.remove(container) {
             let _ = pwrite(&self.file, &[0; SLOT], (slot * SLOT) as u64);
         }
     }
@@ -96,14 +100,14 @@ impl ExitRecords {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cofferdam_pod_api::read_slots;
+    use cofferdam_pod_api::{Records, read_slots};
     use std::time::{Duration, UNIX_EPOCH};
 
     fn exit(container: &str, code: i32) -> ContainerExit {
         ContainerExit { container: container.into(), code, oom: false, at: UNIX_EPOCH + Duration::from_secs(1) }
     }
 
-    fn read(dir: &Path) -> (Vec<ContainerExit>, Option<String>) {
+    fn read(dir: &Path) -> Records {
         read_slots(&std::fs::read(dir.join(EXITS_FILE)).unwrap())
     }
 
@@ -112,15 +116,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut records = ExitRecords::create(dir.path()).unwrap();
         for n in 0..40 {
-            records.reserve(&format!("c{n}")).unwrap();
+            records.reserve(&format!("c{n}"), &format!("/pod/c{n}")).unwrap();
             records.record(&exit(&format!("c{n}"), n)).unwrap();
         }
         records.release("c7");
         records.gone("QEMU died").unwrap();
         drop(records);
-        let (exits, gone) = read(dir.path());
+        let records = read(dir.path());
         let expected: Vec<_> = (0..40).filter(|n| *n != 7).map(|n| exit(&format!("c{n}"), n)).collect();
-        assert_eq!((exits, gone.as_deref()), (expected, Some("QEMU died")));
+        assert_eq!((records.exits, records.gone.as_deref()), (expected, Some("QEMU died")));
+        assert_eq!(records.cgroups.len(), 39);
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod serve;
 use std::os::fd::OwnedFd;
 
 pub use engine::Engine;
-pub use exits::{EXITS_FILE, ExitRecords};
+pub use exits::ExitRecords;
 pub use machine::{BootedMachine, Guest, Machine};
 pub use runner::{Container, Launched, LaunchedStreams, Pod};
 pub use serve::{End, serve_broken};

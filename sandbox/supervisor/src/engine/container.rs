@@ -34,7 +34,8 @@ impl Engine {
         if self.containers.contains_key(&spec.id) {
             return Err(PodError::State(format!("container {} exists already", spec.id)));
         }
-        self.sink.open(&spec.id, log)?;
+        let cgroup = spec.oci.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()).map(|path| path.to_string_lossy());
+        self.sink.open(&spec.id, cgroup.as_deref().unwrap_or_default(), log)?;
         let created = self.pod().and_then(|pod| pod.create(&spec));
         let (handle, launched) = created.inspect_err(|_| self.sink.close(&spec.id))?;
         let process = self.adopt(cx, Role::Container(spec.id.clone()), launched);

@@ -46,10 +46,10 @@ impl Sink {
     }
 
     /// Makes room for a new container's log and exit.
-    pub(super) fn open(&mut self, container: &str, log: Option<OwnedFd>) -> Result<(), PodError> {
+    pub(super) fn open(&mut self, container: &str, cgroup: &str, log: Option<OwnedFd>) -> Result<(), PodError> {
         if let Sink::Files { exits, logs } = self {
             exits
-                .reserve(container)
+                .reserve(container, cgroup)
                 .map_err(|error| PodError::Failed(format!("space for the exit record of {container}: {error}")))?;
             logs.insert(container.to_owned(), LogFile::new(log));
         }
