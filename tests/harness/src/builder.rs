@@ -136,11 +136,13 @@ fn write_config(daemon: &Daemon, fragments: &[String]) -> Result<()> {
     let dir = daemon.dir();
     let config = format!(
         "[cgroup]\nroot = \"{}\"\n\n[cluster]\nsource = \"directory\"\ndirectory = \"{}\"\n\n\
-         [registry]\nconfig_path = \"{}\"\n\n[vm]\nimage_dir = \"{}\"\n",
+         [registry]\nconfig_path = \"{}\"\n\n[vm]\nimage_dir = \"{}\"\n\n\
+         [kubelet]\nroot_dirs = [\"{}\"]\n",
         daemon.cgroup_root(),
         daemon.cluster().path().display(),
         dir.join("certs.d").display(),
         paths::vm_image_dir().display(),
+        daemon.kubelet_dir().display(),
     );
     fs::write(daemon.config_file(), config)?;
     for (number, fragment) in fragments.iter().enumerate() {

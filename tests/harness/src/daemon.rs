@@ -123,6 +123,11 @@ impl Daemon {
         self.dir.join("config.toml")
     }
 
+    /// `[kubelet] root_dirs`.
+    pub fn kubelet_dir(&self) -> PathBuf {
+        self.dir.join("kubelet")
+    }
+
     /// `[cgroup] root`.
     pub fn cgroup_root(&self) -> &str {
         &self.cgroup_root

@@ -36,6 +36,8 @@ impl Snapshot {
         };
         let mut files = BTreeSet::new();
         list(state, &mut files);
+        let mut cgroups = cgroup::directories(cgroup_root)?;
+        cgroups.extend(cgroup::directories(&format!("{cgroup_root}-kubelet"))?);
         Ok(Self {
             kinds: BTreeMap::from([
                 ("process", processes.collect()),

@@ -29,6 +29,7 @@ mod crictl;
 mod daemon;
 mod host;
 mod http;
+mod kubelet;
 mod leaks;
 mod lifecycle;
 mod paths;
@@ -44,6 +45,7 @@ pub use crictl::Crictl;
 pub use daemon::Daemon;
 pub use host::{Host, Netns, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6};
 pub use http::{HttpServer, http_get};
+pub use kubelet::{Kubelet, NODE_NAME};
 pub use leaks::Snapshot;
 pub use paths::{
     api_proto, bin_dir, cofferdam, crictl_path, guest_kernel_package, kubelet_path, vm_image_dir,

@@ -137,6 +137,7 @@ impl Daemon {
             Ok(pids.is_empty())
         });
         cgroup::remove_tree(&self.cgroup_root)?;
+        cgroup::remove_tree(&format!("{}-kubelet", self.cgroup_root))?;
         self.host = None;
         let root = self.root().display().to_string();
         for point in mounts_below(&self.dir)?

@@ -52,7 +52,7 @@ pub(crate) fn command_line(pid: u32) -> String {
         .to_owned()
 }
 
-/// Every process that belongs to a test: its cgroup lies below `cgroup_root`, its command line names `dir`, or its network namespace
+/// Every process that belongs to a test: its cgroup is `cgroup_root` or below, or that with a suffix `-...`; its command line names `dir`, or its network namespace
 /// is one of `netns` (inode numbers). Zombies that wait for PID 1, and this process, are left out.
 pub fn pids_below(dir: &Path, cgroup_root: &str, netns: &[u64]) -> BTreeSet<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -75,7 +75,7 @@ fn belongs(pid: u32, dir: &Path, cgroup_root: &str, netns: &[u64]) -> bool {
     let in_cgroup = cgroups.lines().any(|line| {
         let path = line.splitn(3, ':').nth(2).unwrap_or_default();
         path.strip_prefix(cgroup_root)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '-']))
     });
     let marker = format!("{}/", dir.display());
     let namespace = fs::read_link(format!("/proc/{pid}/ns/net")).unwrap_or_default();
