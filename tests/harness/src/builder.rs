@@ -82,12 +82,7 @@ impl DaemonBuilder {
     /// Makes host, registry, directories and configuration, but starts no daemon.
     pub fn prepare(self) -> Result<Daemon> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let id = format!(
-            "{}-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed),
-            self.name
-        );
+        let id = format!("{}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed), self.name);
         let dir = std::env::temp_dir().join(format!("cofferdam-test-{id}"));
         if self.shared_mounts {
             fs::create_dir_all(&dir)?;
@@ -111,10 +106,7 @@ impl DaemonBuilder {
         };
         if let Some(size) = self.root_size {
             let root = daemon.root().display().to_string();
-            run(
-                "mount",
-                ["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", &root],
-            )?;
+            run("mount", ["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", &root])?;
         }
         write_config(&daemon, &self.fragments)?;
         for (name, yaml) in &self.objects {
@@ -146,10 +138,7 @@ fn write_config(daemon: &Daemon, fragments: &[String]) -> Result<()> {
     );
     fs::write(daemon.config_file(), config)?;
     for (number, fragment) in fragments.iter().enumerate() {
-        fs::write(
-            dir.join(format!("config.toml.d/{number:02}.toml")),
-            fragment,
-        )?;
+        fs::write(dir.join(format!("config.toml.d/{number:02}.toml")), fragment)?;
     }
     let hosts = "server = \"http://127.0.0.1:5000\"\n\n\
                  [host.\"http://127.0.0.1:5000\"]\ncapabilities = [\"pull\", \"resolve\"]\n";

@@ -20,9 +20,7 @@ pub struct Cgroup {
 impl Cgroup {
     /// Makes it, with cpuset filled in from its parent where that hierarchy needs it.
     pub fn create(path: &str) -> Result<Self> {
-        let cgroup = Self {
-            path: path.to_owned(),
-        };
+        let cgroup = Self { path: path.to_owned() };
         for hierarchy in hierarchies()? {
             let mut dir = hierarchy.clone();
             for part in path.split('/').filter(|part| !part.is_empty()) {
@@ -46,10 +44,8 @@ impl Cgroup {
 
     /// The cgroup's directory in the hierarchy that has this file, such as `memory.limit_in_bytes`.
     pub fn read(&self, file: &str) -> Result<String> {
-        let path = hierarchies()?
-            .into_iter()
-            .map(|root| below(&root, &self.path).join(file))
-            .find(|path| path.exists());
+        let path =
+            hierarchies()?.into_iter().map(|root| below(&root, &self.path).join(file)).find(|path| path.exists());
         let path = path.with_context(|| format!("no hierarchy has {}/{file}", self.path))?;
         Ok(fs::read_to_string(path)?)
     }
@@ -66,9 +62,7 @@ pub(crate) fn hierarchies() -> Result<Vec<PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     let of_line = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
-        right
-            .starts_with("cgroup")
-            .then(|| PathBuf::from(left.split(' ').nth(4).unwrap_or_default()))
+        right.starts_with("cgroup").then(|| PathBuf::from(left.split(' ').nth(4).unwrap_or_default()))
     };
     let found: BTreeSet<PathBuf> = mounts.lines().filter_map(of_line).collect();
     Ok(found.into_iter().collect())
@@ -85,25 +79,18 @@ pub(crate) fn directories(path: &str) -> Result<BTreeSet<PathBuf>> {
 
 /// Kills what is in a cgroup path and removes it everywhere.
 pub(crate) fn remove_tree(path: &str) -> Result<()> {
-    eventually(
-        &format!("cgroup {path} removed"),
-        Duration::from_secs(10),
-        || {
-            let directories = directories(path)?;
-            for dir in directories.iter().rev() {
-                for pid in fs::read_to_string(dir.join("cgroup.procs"))
-                    .unwrap_or_default()
-                    .lines()
-                {
-                    signal(pid.parse()?, Signal::KILL)?;
-                }
-                // A frozen process dies only when it thaws.
-                let _ = fs::write(dir.join("freezer.state"), "THAWED");
-                let _ = fs::remove_dir(dir);
+    eventually(&format!("cgroup {path} removed"), Duration::from_secs(10), || {
+        let directories = directories(path)?;
+        for dir in directories.iter().rev() {
+            for pid in fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default().lines() {
+                signal(pid.parse()?, Signal::KILL)?;
             }
-            Ok(directories.is_empty())
-        },
-    )
+            // A frozen process dies only when it thaws.
+            let _ = fs::write(dir.join("freezer.state"), "THAWED");
+            let _ = fs::remove_dir(dir);
+        }
+        Ok(directories.is_empty())
+    })
 }
 
 fn collect(dir: &Path, found: &mut BTreeSet<PathBuf>) {
@@ -111,10 +98,7 @@ fn collect(dir: &Path, found: &mut BTreeSet<PathBuf>) {
         return;
     };
     found.insert(dir.to_owned());
-    for entry in entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-    {
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         collect(&entry.path(), found);
     }
 }

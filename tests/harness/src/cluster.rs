@@ -49,9 +49,7 @@ impl ClusterDir {
 
 /// A Namespace object.
 pub fn namespace_yaml(name: &str, tenant: Option<&str>) -> String {
-    let label = tenant
-        .map(|tenant| format!(", cofferdam.dev/tenant: {tenant}"))
-        .unwrap_or_default();
+    let label = tenant.map(|tenant| format!(", cofferdam.dev/tenant: {tenant}")).unwrap_or_default();
     format!(
         "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{kubernetes.io/metadata.name: {name}{label}}}}}\n"
     )
@@ -60,22 +58,14 @@ pub fn namespace_yaml(name: &str, tenant: Option<&str>) -> String {
 /// A Tenant object; the lines of `spec` are indented.
 pub fn tenant_yaml(name: &str, spec: &str) -> String {
     let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
-    format!(
-        "apiVersion: cofferdam.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: {name}}}\nspec:\n{spec}"
-    )
+    format!("apiVersion: cofferdam.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: {name}}}\nspec:\n{spec}")
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn a_spec_of_several_lines_stays_below_spec() {
-        let yaml = super::tenant_yaml(
-            "acme",
-            "sandbox: {minimum: vm}\nnetwork:\n  isolation: Open",
-        );
-        assert!(
-            yaml.ends_with("spec:\n  sandbox: {minimum: vm}\n  network:\n    isolation: Open\n"),
-            "{yaml}"
-        );
+        let yaml = super::tenant_yaml("acme", "sandbox: {minimum: vm}\nnetwork:\n  isolation: Open");
+        assert!(yaml.ends_with("spec:\n  sandbox: {minimum: vm}\n  network:\n    isolation: Open\n"), "{yaml}");
     }
 }

@@ -23,11 +23,7 @@ pub struct Crictl {
 
 impl Crictl {
     pub(crate) fn new(netns: &Path, socket: &Path, dir: &Path) -> Self {
-        Self {
-            netns: netns.to_owned(),
-            socket: socket.to_owned(),
-            dir: dir.to_owned(),
-        }
+        Self { netns: netns.to_owned(), socket: socket.to_owned(), dir: dir.to_owned() }
     }
 
     /// Runs crictl with these arguments, to its end.
@@ -61,12 +57,7 @@ impl Crictl {
     /// Pulls an image; its id.
     pub fn pull(&self, image: &str) -> Result<String> {
         let answer = self.ok(&["pull", image])?;
-        Ok(answer
-            .rsplit(' ')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned())
+        Ok(answer.rsplit(' ').next().unwrap_or_default().trim().to_owned())
     }
 
     /// RunPodSandbox; the id.
@@ -86,37 +77,18 @@ impl Crictl {
     }
 
     /// CreateContainer; the id.
-    pub fn create(
-        &self,
-        sandbox: &str,
-        container: &ContainerSpec,
-        pod: &PodSpec,
-    ) -> Result<String> {
-        Ok(self
-            .try_create(sandbox, container, pod)?
-            .ok()?
-            .trim()
-            .to_owned())
+    pub fn create(&self, sandbox: &str, container: &ContainerSpec, pod: &PodSpec) -> Result<String> {
+        Ok(self.try_create(sandbox, container, pod)?.ok()?.trim().to_owned())
     }
 
     /// CreateContainer, whatever comes of it.
-    pub fn try_create(
-        &self,
-        sandbox: &str,
-        container: &ContainerSpec,
-        pod: &PodSpec,
-    ) -> Result<Output> {
+    pub fn try_create(&self, sandbox: &str, container: &ContainerSpec, pod: &PodSpec) -> Result<Output> {
         let file = self.write("container", &container.config)?;
         self.run(&["create", sandbox, &file, &self.pod_file(pod)?])
     }
 
     /// Creates and starts a container; the id.
-    pub fn run_container(
-        &self,
-        sandbox: &str,
-        container: &ContainerSpec,
-        pod: &PodSpec,
-    ) -> Result<String> {
+    pub fn run_container(&self, sandbox: &str, container: &ContainerSpec, pod: &PodSpec) -> Result<String> {
         let id = self.create(sandbox, container, pod)?;
         self.ok(&["start", &id])?;
         Ok(id)
@@ -145,26 +117,17 @@ impl Crictl {
     /// The first address of a pod.
     pub fn pod_ip(&self, sandbox: &str) -> Result<String> {
         let status = self.inspect_pod(sandbox)?;
-        Ok(status["status"]["network"]["ip"]
-            .as_str()
-            .context("the sandbox has no address")?
-            .to_owned())
+        Ok(status["status"]["network"]["ip"].as_str().context("the sandbox has no address")?.to_owned())
     }
 
     /// `CONTAINER_RUNNING`, `CONTAINER_EXITED` and so on.
     pub fn container_state(&self, container: &str) -> Result<String> {
-        Ok(self.inspect(container)?["status"]["state"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned())
+        Ok(self.inspect(container)?["status"]["state"].as_str().unwrap_or_default().to_owned())
     }
 
     /// `SANDBOX_READY` or `SANDBOX_NOTREADY`.
     pub fn pod_state(&self, sandbox: &str) -> Result<String> {
-        Ok(self.inspect_pod(sandbox)?["status"]["state"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned())
+        Ok(self.inspect_pod(sandbox)?["status"]["state"].as_str().unwrap_or_default().to_owned())
     }
 
     /// StopPodSandbox and RemovePodSandbox.
@@ -195,12 +158,8 @@ impl Crictl {
 
     fn write(&self, kind: &str, config: &Value) -> Result<String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let path = self.dir.join(format!(
-            "crictl-{kind}-{}.json",
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        ));
-        fs::write(&path, serde_json::to_vec_pretty(config)?)
-            .with_context(|| path.display().to_string())?;
+        let path = self.dir.join(format!("crictl-{kind}-{}.json", NEXT.fetch_add(1, Ordering::Relaxed)));
+        fs::write(&path, serde_json::to_vec_pretty(config)?).with_context(|| path.display().to_string())?;
         Ok(path.display().to_string())
     }
 
@@ -210,19 +169,9 @@ impl Crictl {
         // No file: a crictl.yaml of the machine must not count.
         let config = self.dir.join("crictl.yaml");
         if !config.exists() {
-            fs::write(
-                &config,
-                format!("runtime-endpoint: {endpoint}\nimage-endpoint: {endpoint}\n"),
-            )?;
+            fs::write(&config, format!("runtime-endpoint: {endpoint}\nimage-endpoint: {endpoint}\n"))?;
         }
         let netns = format!("--net={}", self.netns.display());
-        Ok(vec![
-            netns,
-            crictl,
-            "--config".into(),
-            config.display().to_string(),
-            "--timeout".into(),
-            "100s".into(),
-        ])
+        Ok(vec![netns, crictl, "--config".into(), config.display().to_string(), "--timeout".into(), "100s".into()])
     }
 }

@@ -49,10 +49,7 @@ impl Daemon {
 
     /// The CLI: `cofferdam --socket SOCKET ARGS`, inside the host network namespace.
     pub fn cli(&self, args: &[&str]) -> Result<Output> {
-        let mut all = vec![
-            format!("--net={}", self.netns_path().display()),
-            paths::cofferdam()?.display().to_string(),
-        ];
+        let mut all = vec![format!("--net={}", self.netns_path().display()), paths::cofferdam()?.display().to_string()];
         all.extend(["--socket".to_owned(), self.socket().display().to_string()]);
         all.extend(args.iter().map(|arg| (*arg).to_owned()));
         output_of("nsenter", all)
@@ -62,24 +59,14 @@ impl Daemon {
     pub fn snapshot(&self) -> Result<Snapshot> {
         let mut except: Vec<u32> = self.registry.iter().map(Registry::pid).collect();
         except.extend(self.child.iter().map(Child::id));
-        Snapshot::take(
-            &self.dir,
-            &self.state(),
-            &self.cgroup_root,
-            self.host(),
-            &except,
-        )
+        Snapshot::take(&self.dir, &self.state(), &self.cgroup_root, self.host(), &except)
     }
 
     /// Waits until nothing is held that was not in `before`; fails with the list of what is.
     pub fn wait_clean(&self, before: &Snapshot) -> Result<()> {
         eventually("nothing left behind", Duration::from_secs(15), || {
             let added = self.snapshot()?.added_since(before);
-            if added.is_empty() {
-                Ok(true)
-            } else {
-                bail!("left behind:\n  {}", added.join("\n  "))
-            }
+            if added.is_empty() { Ok(true) } else { bail!("left behind:\n  {}", added.join("\n  ")) }
         })
     }
 
@@ -88,9 +75,7 @@ impl Daemon {
     /// # Panics
     /// Never: a daemon without them is not handed out.
     pub fn host(&self) -> &Host {
-        self.host
-            .as_ref()
-            .unwrap_or_else(|| unreachable!("made by prepare and by lose_power"))
+        self.host.as_ref().unwrap_or_else(|| unreachable!("made by prepare and by lose_power"))
     }
 
     /// The cluster directory.
@@ -161,11 +146,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "--- the last lines of {}\n{}",
-                self.log_file().display(),
-                self.log_tail()
-            );
+            eprintln!("--- the last lines of {}\n{}", self.log_file().display(), self.log_tail());
         }
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();

@@ -37,14 +37,8 @@ impl Netns {
     /// A new namespace, held at `path`, with `lo` up.
     pub fn create(path: &Path) -> Result<Self> {
         File::create(path).with_context(|| path.display().to_string())?;
-        run(
-            "unshare",
-            [format!("--net={}", path.display()), "true".to_owned()],
-        )?;
-        let netns = Self {
-            path: path.to_owned(),
-            inode: fs::metadata(path)?.ino(),
-        };
+        run("unshare", [format!("--net={}", path.display()), "true".to_owned()])?;
+        let netns = Self { path: path.to_owned(), inode: fs::metadata(path)?.ino() };
         netns.ip("link set lo up")?;
         Ok(netns)
     }
@@ -75,9 +69,7 @@ impl Netns {
 
     /// `ip` with these arguments, split at blanks.
     pub fn ip(&self, args: &str) -> Result<String> {
-        self.output("ip", &args.split(' ').collect::<Vec<_>>())?
-            .ok()
-            .with_context(|| format!("ip {args}"))
+        self.output("ip", &args.split(' ').collect::<Vec<_>>())?.ok().with_context(|| format!("ip {args}"))
     }
 
     /// `nft` with these arguments.
@@ -94,20 +86,14 @@ impl Netns {
                     .context("enter the network namespace")?;
                 action()
             });
-            thread
-                .join()
-                .map_err(|_| anyhow!("a thread in the network namespace panicked"))?
+            thread.join().map_err(|_| anyhow!("a thread in the network namespace panicked"))?
         })
     }
 
     /// The names of its interfaces.
     pub fn links(&self) -> Result<Vec<String>> {
         let text = self.enter(|| Ok(fs::read_to_string("/proc/thread-self/net/dev")?))?;
-        Ok(text
-            .lines()
-            .skip(2)
-            .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
-            .collect())
+        Ok(text.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect())
     }
 
     fn argument(&self) -> String {

@@ -24,23 +24,15 @@ pub struct HttpServer {
 impl HttpServer {
     /// Listens at `addr` inside the namespace.
     pub fn start(netns: &Netns, addr: SocketAddr) -> Result<Self> {
-        let listener =
-            netns.enter(|| TcpListener::bind(addr).with_context(|| format!("listen at {addr}")))?;
+        let listener = netns.enter(|| TcpListener::bind(addr).with_context(|| format!("listen at {addr}")))?;
         listener.set_nonblocking(true)?;
         let peers = Arc::new(Mutex::new(Vec::new()));
         let end = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
-            let (listener, peers, end) =
-                (listener.try_clone()?, Arc::clone(&peers), Arc::clone(&end));
+            let (listener, peers, end) = (listener.try_clone()?, Arc::clone(&peers), Arc::clone(&end));
             move || serve(&listener, &peers, &end)
         });
-        Ok(Self {
-            addr: listener.local_addr()?,
-            listener,
-            peers,
-            end,
-            thread: Some(thread),
-        })
+        Ok(Self { addr: listener.local_addr()?, listener, peers, end, thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -50,10 +42,7 @@ impl HttpServer {
 
     /// Everyone who connected, in order.
     pub fn peers(&self) -> Vec<SocketAddr> {
-        self.peers
-            .lock()
-            .map(|peers| peers.clone())
-            .unwrap_or_default()
+        self.peers.lock().map(|peers| peers.clone()).unwrap_or_default()
     }
 }
 
@@ -80,11 +69,7 @@ fn serve(listener: &TcpListener, peers: &Mutex<Vec<SocketAddr>>, end: &AtomicBoo
         let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
         let _ = stream.read(&mut [0; 4096]);
         let body = format!("{}\n", peer.ip());
-        let _ = write!(
-            stream,
-            "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let _ = write!(stream, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     }
 }
 

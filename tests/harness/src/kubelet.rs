@@ -38,20 +38,11 @@ impl Kubelet {
             fs::create_dir_all(dir.join(sub))?;
         }
         let cgroup = Cgroup::create(&format!("{}-kubelet", daemon.cgroup_root()))?;
-        fs::write(
-            dir.join("config.d/50-test.conf"),
-            drop_in(daemon, &dir, cgroup.path()),
-        )?;
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(dir.join("kubelet.log"))?;
+        fs::write(dir.join("config.d/50-test.conf"), drop_in(daemon, &dir, cgroup.path()))?;
+        let log = OpenOptions::new().create(true).append(true).open(dir.join("kubelet.log"))?;
         let netns = daemon.host().host.path().to_owned();
         let mut command = dies_with_parent();
-        command
-            .arg("nsenter")
-            .arg(format!("--net={}", netns.display()))
-            .arg(paths::kubelet_path()?);
+        command.arg("nsenter").arg(format!("--net={}", netns.display())).arg(paths::kubelet_path()?);
         for (flag, value) in [
             ("config", config),
             ("config-dir", &dir.join("config.d")),
@@ -60,23 +51,9 @@ impl Kubelet {
         ] {
             command.arg(format!("--{flag}")).arg(value);
         }
-        command.args([
-            "--hostname-override",
-            NODE_NAME,
-            "--node-ip",
-            UPLINK_V4,
-            "--v=2",
-        ]);
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let mut kubelet = Self {
-            child: command.spawn().context("start kubelet")?,
-            cgroup,
-            netns,
-            dir,
-        };
+        command.args(["--hostname-override", NODE_NAME, "--node-ip", UPLINK_V4, "--v=2"]);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut kubelet = Self { child: command.spawn().context("start kubelet")?, cgroup, netns, dir };
         kubelet.wait_ready()?;
         Ok(kubelet)
     }
@@ -102,21 +79,18 @@ impl Kubelet {
     pub fn pod(&self, namespace: &str, name: &str) -> Result<Value> {
         let pods: Value = serde_json::from_str(&self.get("/pods")?)?;
         let full = format!("{name}-{NODE_NAME}");
-        let found = pods["items"].as_array().into_iter().flatten().find(|pod| {
-            pod["metadata"]["namespace"] == namespace && pod["metadata"]["name"] == full.as_str()
-        });
-        found
-            .cloned()
-            .with_context(|| format!("kubelet has no pod {namespace}/{full}"))
+        let found = pods["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|pod| pod["metadata"]["namespace"] == namespace && pod["metadata"]["name"] == full.as_str());
+        found.cloned().with_context(|| format!("kubelet has no pod {namespace}/{full}"))
     }
 
     /// The status of one container of a pod: `ready`, `restartCount`, `state`.
     pub fn container_status(&self, namespace: &str, pod: &str, container: &str) -> Result<Value> {
         let pod = self.pod(namespace, pod)?;
-        let mut statuses = pod["status"]["containerStatuses"]
-            .as_array()
-            .into_iter()
-            .flatten();
+        let mut statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
         statuses
             .find(|status| status["name"] == container)
             .cloned()
@@ -127,53 +101,30 @@ impl Kubelet {
     pub fn wait_pod_ready(&self, namespace: &str, pod: &str, limit: Duration) -> Result<()> {
         eventually(&format!("{namespace}/{pod} ready"), limit, || {
             let pod = self.pod(namespace, pod)?;
-            let statuses = pod["status"]["containerStatuses"]
-                .as_array()
-                .context("no container has a status")?;
-            let ready =
-                !statuses.is_empty() && statuses.iter().all(|status| status["ready"] == true);
-            if ready {
-                Ok(true)
-            } else {
-                bail!("{}", pod["status"])
-            }
+            let statuses = pod["status"]["containerStatuses"].as_array().context("no container has a status")?;
+            let ready = !statuses.is_empty() && statuses.iter().all(|status| status["ready"] == true);
+            if ready { Ok(true) } else { bail!("{}", pod["status"]) }
         })
     }
 
     /// `kubectl logs`.
     pub fn logs(&self, namespace: &str, pod: &str, container: &str) -> Result<String> {
-        self.get(&format!(
-            "/containerLogs/{namespace}/{pod}-{NODE_NAME}/{container}"
-        ))
+        self.get(&format!("/containerLogs/{namespace}/{pod}-{NODE_NAME}/{container}"))
     }
 
     /// Runs a command in a container by kubelet's API (ExecSync); both output streams. kubelet splits the command at blanks.
-    pub fn exec(
-        &self,
-        namespace: &str,
-        pod: &str,
-        container: &str,
-        command: &[&str],
-    ) -> Result<String> {
-        ensure!(
-            command.iter().all(|arg| !arg.contains(' ')),
-            "kubelet's /run cannot carry a blank: {command:?}"
-        );
+    pub fn exec(&self, namespace: &str, pod: &str, container: &str, command: &[&str]) -> Result<String> {
+        ensure!(command.iter().all(|arg| !arg.contains(' ')), "kubelet's /run cannot carry a blank: {command:?}");
         let data = format!("cmd={}", command.join(" "));
         let path = format!("/run/{namespace}/{pod}-{NODE_NAME}/{container}");
-        self.curl(
-            &["--request", "POST", "--get", "--data-urlencode", &data],
-            &path,
-        )
+        self.curl(&["--request", "POST", "--get", "--data-urlencode", &data], &path)
     }
 
     /// SIGTERM, and waits for the end; pods stay.
     pub fn stop(mut self) -> Result<()> {
         process::signal(self.child.id(), Signal::TERM)?;
         let child = &mut self.child;
-        eventually("kubelet ended", Duration::from_secs(20), || {
-            Ok(child.try_wait()?.is_some())
-        })
+        eventually("kubelet ended", Duration::from_secs(20), || Ok(child.try_wait()?.is_some()))
     }
 
     /// Everything it has logged.
@@ -205,11 +156,7 @@ impl Kubelet {
             "--max-time",
             "30",
         ];
-        output_of(
-            "nsenter",
-            fixed.iter().chain(options).chain([&url.as_str()]),
-        )?
-        .ok()
+        output_of("nsenter", fixed.iter().chain(options).chain([&url.as_str()]))?.ok()
     }
 
     fn wait_ready(&mut self) -> Result<()> {

@@ -16,24 +16,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn take(
-        dir: &Path,
-        state: &Path,
-        cgroup_root: &str,
-        host: &Host,
-        except: &[u32],
-    ) -> Result<Self> {
-        let pids =
-            process::pids_below(dir, cgroup_root, &[host.host.inode(), host.outside.inode()]);
-        let processes = pids
-            .iter()
-            .filter(|pid| !except.contains(pid))
-            .map(|pid| format!("{pid} {}", process::command_line(*pid)));
-        let lines = |text: String| {
-            text.lines()
-                .map(|line| line.trim().to_owned())
-                .collect::<BTreeSet<_>>()
-        };
+    pub(crate) fn take(dir: &Path, state: &Path, cgroup_root: &str, host: &Host, except: &[u32]) -> Result<Self> {
+        let pids = process::pids_below(dir, cgroup_root, &[host.host.inode(), host.outside.inode()]);
+        let processes =
+            pids.iter().filter(|pid| !except.contains(pid)).map(|pid| format!("{pid} {}", process::command_line(*pid)));
+        let lines = |text: String| text.lines().map(|line| line.trim().to_owned()).collect::<BTreeSet<_>>();
         let mut files = BTreeSet::new();
         list(state, &mut files);
         let mut cgroups = cgroup::directories(cgroup_root)?;
@@ -45,13 +32,7 @@ impl Snapshot {
                 ("link", host.host.links()?.into_iter().collect()),
                 ("route", routes(host)?),
                 ("nft table", lines(host.host.nft(&["list", "tables"])?)),
-                (
-                    "cgroup",
-                    cgroup::directories(cgroup_root)?
-                        .iter()
-                        .map(|dir| dir.display().to_string())
-                        .collect(),
-                ),
+                ("cgroup", cgroup::directories(cgroup_root)?.iter().map(|dir| dir.display().to_string()).collect()),
                 ("state file", files),
             ]),
         })
@@ -81,10 +62,7 @@ impl Snapshot {
 pub(crate) fn mounts_below(dir: &Path) -> Result<Vec<String>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     let marker = format!("{}/", dir.display());
-    let points = mounts
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .filter(|point| point.starts_with(&marker));
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| point.starts_with(&marker));
     Ok(points.map(str::to_owned).collect())
 }
 
@@ -93,14 +71,10 @@ fn routes(host: &Host) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     for family in ["-4", "-6"] {
         let text = host.host.ip(&format!("{family} route show table all"))?;
-        found.extend(
-            text.lines()
-                .filter(|line| !line.contains("proto kernel"))
-                .map(|line| {
-                    let end = line.find(" expires ").unwrap_or(line.len());
-                    line[..end].trim().to_owned()
-                }),
-        );
+        found.extend(text.lines().filter(|line| !line.contains("proto kernel")).map(|line| {
+            let end = line.find(" expires ").unwrap_or(line.len());
+            line[..end].trim().to_owned()
+        }));
     }
     Ok(found)
 }

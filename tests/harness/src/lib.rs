@@ -47,9 +47,7 @@ pub use host::{Host, Netns, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6};
 pub use http::{HttpServer, http_get};
 pub use kubelet::{Kubelet, NODE_NAME};
 pub use leaks::Snapshot;
-pub use paths::{
-    api_proto, bin_dir, cofferdam, crictl_path, guest_kernel_package, kubelet_path, vm_image_dir,
-};
+pub use paths::{api_proto, bin_dir, cofferdam, crictl_path, guest_kernel_package, kubelet_path, vm_image_dir};
 pub use pod::{ContainerSpec, PodSpec, image};
 pub use process::{pids_below, process_exists, signal, wait_gone};
 pub use run::{Output, eventually, output_of, run};
@@ -60,10 +58,7 @@ pub use run::{Output, eventually, output_of, run};
 /// Without root, when `CI` is set.
 pub fn root_or_skip() -> bool {
     let root = rustix::process::geteuid().is_root();
-    assert!(
-        root || std::env::var_os("CI").is_none(),
-        "this test needs root, and CI has to run it"
-    );
+    assert!(root || std::env::var_os("CI").is_none(), "this test needs root, and CI has to run it");
     if !root {
         eprintln!("skipped: needs root");
     }

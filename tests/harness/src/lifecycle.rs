@@ -25,25 +25,12 @@ impl Daemon {
     /// The same on a node that has another boot id. Only the daemon and its children see it: the mount is in a namespace of
     /// their own, in which the test's directory stays shared ([`crate::DaemonBuilder::shared_mounts`]).
     pub fn start_with_boot_id(&mut self, boot_id: &str) -> Result<()> {
-        ensure!(
-            self.shared_mounts,
-            "another boot id needs DaemonBuilder::shared_mounts"
-        );
+        ensure!(self.shared_mounts, "another boot id needs DaemonBuilder::shared_mounts");
         let file = self.dir.join("boot_id");
         fs::write(&file, format!("{boot_id}\n"))?;
         let script = "mount --make-private /proc && mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";
         let mut command = dies_with_parent();
-        command
-            .args([
-                "unshare",
-                "--mount",
-                "--propagation",
-                "unchanged",
-                "sh",
-                "-c",
-                script,
-            ])
-            .arg(file);
+        command.args(["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", script]).arg(file);
         command.args(self.serve_arguments()?);
         self.start_by(command)
     }
@@ -54,20 +41,14 @@ impl Daemon {
         let program = arguments.next().context("no program")?;
         let output = output_of(program, arguments)?;
         if output.code == 0 || output.code == 124 {
-            bail!(
-                "cofferdam serve did not refuse to start: exit {}\n{}",
-                output.code,
-                output.stderr
-            );
+            bail!("cofferdam serve did not refuse to start: exit {}\n{}", output.code, output.stderr);
         }
         Ok(output)
     }
 
     /// SIGKILL; pods go on.
     pub fn kill9(&mut self) -> Result<()> {
-        let Some(mut child) = self.child.take() else {
-            bail!("no daemon runs")
-        };
+        let Some(mut child) = self.child.take() else { bail!("no daemon runs") };
         child.kill()?;
         child.wait()?;
         Ok(())
@@ -75,13 +56,9 @@ impl Daemon {
 
     /// SIGTERM, and waits for the end.
     pub fn term(&mut self) -> Result<ExitStatus> {
-        let Some(mut child) = self.child.take() else {
-            bail!("no daemon runs")
-        };
+        let Some(mut child) = self.child.take() else { bail!("no daemon runs") };
         process::signal(child.id(), Signal::TERM)?;
-        let ended = eventually("end after SIGTERM", Duration::from_secs(30), || {
-            Ok(child.try_wait()?.is_some())
-        });
+        let ended = eventually("end after SIGTERM", Duration::from_secs(30), || Ok(child.try_wait()?.is_some()));
         if ended.is_err() {
             child.kill()?;
         }
@@ -122,11 +99,7 @@ impl Daemon {
     /// Ends every process and removes what is held outside the directory, whoever left it.
     pub(crate) fn unplug(&mut self) -> Result<()> {
         self.registry = None;
-        let netns: Vec<u64> = self
-            .host
-            .iter()
-            .flat_map(|host| [host.host.inode(), host.outside.inode()])
-            .collect();
+        let netns: Vec<u64> = self.host.iter().flat_map(|host| [host.host.inode(), host.outside.inode()]).collect();
         let ended = eventually("all processes ended", Duration::from_secs(10), || {
             // A zombie that is this process's own child is its business.
             let mut pids = process::pids_below(&self.dir, &self.cgroup_root, &netns);
@@ -140,11 +113,7 @@ impl Daemon {
         cgroup::remove_tree(&format!("{}-kubelet", self.cgroup_root))?;
         self.host = None;
         let root = self.root().display().to_string();
-        for point in mounts_below(&self.dir)?
-            .iter()
-            .rev()
-            .filter(|point| **point != root)
-        {
+        for point in mounts_below(&self.dir)?.iter().rev().filter(|point| **point != root) {
             let _ = unmount(point.as_str(), UnmountFlags::DETACH);
         }
         ended
@@ -178,15 +147,9 @@ impl Daemon {
         if self.child.is_some() {
             bail!("the daemon runs already");
         }
-        let log: File = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_file())?;
+        let log: File = OpenOptions::new().create(true).append(true).open(self.log_file())?;
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.child = Some(command.spawn().context("start cofferdam serve")?);
         self.wait_ready()
     }
@@ -196,13 +159,7 @@ impl Daemon {
         let socket = self.socket();
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {
-            if let Some(status) = self
-                .child
-                .as_mut()
-                .map(Child::try_wait)
-                .transpose()?
-                .flatten()
-            {
+            if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
                 self.child = None;
                 bail!("cofferdam serve ended: {status}\n{}", self.log_tail());
             }

@@ -11,53 +11,35 @@ const VERSIONS: &str = include_str!("../../setup/versions.env");
 
 /// The directory of `cofferdam`, `cofferdam-shim` and `cofferdam-agent`: `COFFERDAM_BIN_DIR`, else `bin/` of the workspace.
 pub fn bin_dir() -> PathBuf {
-    std::env::var_os("COFFERDAM_BIN_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin"),
-        PathBuf::from,
-    )
+    std::env::var_os("COFFERDAM_BIN_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin"), PathBuf::from)
 }
 
 /// The binary under test.
 pub fn cofferdam() -> Result<PathBuf> {
     let path = bin_dir().join("cofferdam");
-    ensure!(
-        path.is_file(),
-        "no {}: `make build` comes first",
-        path.display()
-    );
-    path.canonicalize()
-        .with_context(|| path.display().to_string())
+    ensure!(path.is_file(), "no {}: `make build` comes first", path.display());
+    path.canonicalize().with_context(|| path.display().to_string())
 }
 
 /// crictl, of the version that `tests/setup/versions.env` names.
 pub fn crictl_path() -> Result<PathBuf> {
-    tool(
-        &format!("cri-tools-{}/crictl", version("CRI_TOOLS_VERSION")?),
-        "cri-tools",
-    )
+    tool(&format!("cri-tools-{}/crictl", version("CRI_TOOLS_VERSION")?), "cri-tools")
 }
 
 /// kubelet.
 pub fn kubelet_path() -> Result<PathBuf> {
-    tool(
-        &format!("kubernetes-{}/kubelet", version("KUBERNETES_VERSION")?),
-        "kubelet",
-    )
+    tool(&format!("kubernetes-{}/kubelet", version("KUBERNETES_VERSION")?), "kubelet")
 }
 
 /// The `api.proto` of k8s.io/cri-api.
 pub fn api_proto() -> Result<PathBuf> {
-    tool(
-        &format!("cri-api-{}/api.proto", version("CRI_API_VERSION")?),
-        "cri-api",
-    )
+    tool(&format!("cri-api-{}/api.proto", version("CRI_API_VERSION")?), "cri-api")
 }
 
 /// The Debian package with the guest's kernel, downloaded, not installed.
 pub fn guest_kernel_package() -> Result<PathBuf> {
-    debian::packages(&["guest-kernel"])?
-        .pop()
-        .context("no guest kernel")
+    debian::packages(&["guest-kernel"])?.pop().context("no guest kernel")
 }
 
 /// The guest's kernel and initramfs, kept outside the tree: `COFFERDAM_VM_IMAGE_DIR`, else below the cache.
@@ -76,9 +58,7 @@ fn tool(below: &str, group: &str) -> Result<PathBuf> {
 }
 
 fn version(key: &str) -> Result<&'static str> {
-    let line = VERSIONS
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let line = VERSIONS.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     line.with_context(|| format!("versions.env has no {key}"))
 }
 
@@ -86,11 +66,7 @@ fn version(key: &str) -> Result<&'static str> {
 mod tests {
     #[test]
     fn versions_are_read_from_the_file_that_pins_them() {
-        assert!(
-            super::version("CRI_TOOLS_VERSION")
-                .unwrap()
-                .starts_with("v1.")
-        );
+        assert!(super::version("CRI_TOOLS_VERSION").unwrap().starts_with("v1."));
         assert!(super::version("NOTHING").is_err());
     }
 }

@@ -20,11 +20,7 @@ impl PodSpec {
     /// A pod as kubelet would describe it, with its default handler and a PID namespace for each container.
     pub fn new(namespace: &str, name: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        let uid = format!(
-            "{:08x}-0000-4000-8000-{:012x}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let uid = format!("{:08x}-0000-4000-8000-{:012x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let config = json!({
             "metadata": {"name": name, "namespace": namespace, "uid": uid, "attempt": 0},
             "hostname": name,
@@ -37,10 +33,7 @@ impl PodSpec {
             "annotations": {},
             "linux": {"security_context": {"namespace_options": {"pid": 1}}},
         });
-        Self {
-            handler: String::new(),
-            config,
-        }
+        Self { handler: String::new(), config }
     }
 
     /// `namespace`, `vm`, or the tenant's default when empty.
@@ -59,9 +52,7 @@ impl PodSpec {
     /// One PID namespace for the whole pod.
     #[must_use]
     pub fn share_pid(self) -> Self {
-        self.with(|config| {
-            config["linux"]["security_context"]["namespace_options"]["pid"] = json!(0)
-        })
+        self.with(|config| config["linux"]["security_context"]["namespace_options"]["pid"] = json!(0))
     }
 
     /// The pod's cgroup.
@@ -118,9 +109,7 @@ impl ContainerSpec {
     /// Joins the pod's PID namespace.
     #[must_use]
     pub fn share_pid(self) -> Self {
-        self.with(|config| {
-            config["linux"]["security_context"]["namespace_options"]["pid"] = json!(0)
-        })
+        self.with(|config| config["linux"]["security_context"]["namespace_options"]["pid"] = json!(0))
     }
 
     /// How often it was started before.

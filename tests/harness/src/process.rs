@@ -13,10 +13,7 @@ use crate::run::eventually;
 
 /// Sends a signal. A process that is gone is no error.
 pub fn signal(pid: u32, signal: Signal) -> Result<()> {
-    let raw = i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .context("pid out of range")?;
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).context("pid out of range")?;
     match kill_process(raw, signal) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("signal {pid}")),
@@ -30,9 +27,7 @@ pub fn process_exists(pid: u32) -> bool {
 
 /// Waits until a process is gone or a zombie.
 pub fn wait_gone(pid: u32, limit: Duration) -> Result<()> {
-    eventually(&format!("process {pid} gone"), limit, || {
-        Ok(!process_exists(pid))
-    })
+    eventually(&format!("process {pid} gone"), limit, || Ok(!process_exists(pid)))
 }
 
 /// State letter and parent of a process.
@@ -46,10 +41,7 @@ pub(crate) fn state(pid: u32) -> Option<(char, u32)> {
 /// The arguments of a process, joined by blanks.
 pub(crate) fn command_line(pid: u32) -> String {
     let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&raw)
-        .replace('\0', " ")
-        .trim_end()
-        .to_owned()
+    String::from_utf8_lossy(&raw).replace('\0', " ").trim_end().to_owned()
 }
 
 /// Every process that belongs to a test: its cgroup is `cgroup_root` or below, or that with a suffix `-...`; its command line names `dir`, or its network namespace
@@ -74,13 +66,10 @@ fn belongs(pid: u32, dir: &Path, cgroup_root: &str, netns: &[u64]) -> bool {
     let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     let in_cgroup = cgroups.lines().any(|line| {
         let path = line.splitn(3, ':').nth(2).unwrap_or_default();
-        path.strip_prefix(cgroup_root)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '-']))
+        path.strip_prefix(cgroup_root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '-']))
     });
     let marker = format!("{}/", dir.display());
     let namespace = fs::read_link(format!("/proc/{pid}/ns/net")).unwrap_or_default();
-    let inside = netns
-        .iter()
-        .any(|inode| namespace.as_os_str() == format!("net:[{inode}]").as_str());
+    let inside = netns.iter().any(|inode| namespace.as_os_str() == format!("net:[{inode}]").as_str());
     in_cgroup || inside || command_line(pid).contains(&marker)
 }

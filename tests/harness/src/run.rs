@@ -25,13 +25,7 @@ impl Output {
     /// Standard output of a command that succeeded.
     pub fn ok(self) -> Result<String> {
         if self.code != 0 {
-            bail!(
-                "{}: exit {}\n{}{}",
-                self.command,
-                self.code,
-                self.stdout,
-                self.stderr
-            );
+            bail!("{}: exit {}\n{}{}", self.command, self.code, self.stdout, self.stderr);
         }
         Ok(self.stdout)
     }
@@ -39,31 +33,18 @@ impl Output {
     /// Standard error of a command that failed.
     pub fn err(self) -> Result<String> {
         if self.code == 0 {
-            bail!(
-                "{} succeeded, which it must not:\n{}",
-                self.command,
-                self.stdout
-            );
+            bail!("{} succeeded, which it must not:\n{}", self.command, self.stdout);
         }
         Ok(self.stderr)
     }
 }
 
 /// Runs a command to its end, whatever that is, but not for longer than two minutes.
-pub fn output_of(
-    program: impl AsRef<OsStr>,
-    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
-) -> Result<Output> {
+pub fn output_of(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Output> {
     let mut command = Command::new("timeout");
-    command
-        .args(["--kill-after=5", &LIMIT.as_secs().to_string()])
-        .arg(program.as_ref())
-        .args(args);
+    command.args(["--kill-after=5", &LIMIT.as_secs().to_string()]).arg(program.as_ref()).args(args);
     let text = format!("{command:?}");
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| text.clone())?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| text.clone())?;
     Ok(Output {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -73,19 +54,12 @@ pub fn output_of(
 }
 
 /// Runs a command that has to succeed; its standard output.
-pub fn run(
-    program: impl AsRef<OsStr>,
-    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
-) -> Result<String> {
+pub fn run(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
     output_of(program, args)?.ok()
 }
 
 /// Asks again until the answer is `Ok(true)`; an error counts as no. Fails with the last error, naming `what`.
-pub fn eventually(
-    what: &str,
-    limit: Duration,
-    mut check: impl FnMut() -> Result<bool>,
-) -> Result<()> {
+pub fn eventually(what: &str, limit: Duration, mut check: impl FnMut() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + limit;
     loop {
         let answer = check();

@@ -35,12 +35,7 @@ fn the_registry_serves_the_test_images_in_the_host_namespace() -> Result<()> {
     }
     let mut daemon = Daemon::builder("registry").prepare()?;
     let get = |daemon: &Daemon, path: &str| {
-        http_get(
-            &daemon.host().host,
-            SocketAddr::from(([127, 0, 0, 1], 5000)),
-            path,
-            Duration::from_secs(5),
-        )
+        http_get(&daemon.host().host, SocketAddr::from(([127, 0, 0, 1], 5000)), path, Duration::from_secs(5))
     };
     assert!(get(&daemon, "/v2/_catalog")?.contains("test/busybox"));
     daemon.stop_registry();
@@ -73,21 +68,8 @@ fn each_kind_of_leak_is_seen() -> Result<()> {
             break;
         }
     }
-    for wanted in [
-        "process",
-        "mount",
-        "link",
-        "route",
-        "nft table",
-        "cgroup",
-        "state file",
-    ] {
-        assert!(
-            found
-                .iter()
-                .any(|line| line.starts_with(&format!("{wanted}: "))),
-            "{wanted} is not in {found:#?}"
-        );
+    for wanted in ["process", "mount", "link", "route", "nft table", "cgroup", "state file"] {
+        assert!(found.iter().any(|line| line.starts_with(&format!("{wanted}: "))), "{wanted} is not in {found:#?}");
     }
     process.kill()?;
     process.wait()?;
@@ -102,12 +84,7 @@ fn dropping_ends_whatever_was_left() -> Result<()> {
     }
     let daemon = Daemon::builder("drop").prepare()?;
     let (dir, root) = (daemon.dir().to_owned(), daemon.cgroup_root().to_owned());
-    let mut inside = daemon
-        .host()
-        .host
-        .command()
-        .args(["sleep", "1000"])
-        .spawn()?;
+    let mut inside = daemon.host().host.command().args(["sleep", "1000"]).spawn()?;
     let cgroup = Cgroup::create(&format!("{root}/pod/main"))?;
     let mut limited = Command::new("sleep").arg("1000").spawn()?;
     for hierarchy in ["freezer", "memory", "unified"] {
@@ -120,12 +97,7 @@ fn dropping_ends_whatever_was_left() -> Result<()> {
     let mount = daemon.state().join("mounted");
     fs::create_dir_all(&mount)?;
     let mount = mount.display().to_string();
-    assert!(
-        Command::new("mount")
-            .args(["-t", "tmpfs", "tmpfs", &mount])
-            .status()?
-            .success()
-    );
+    assert!(Command::new("mount").args(["-t", "tmpfs", "tmpfs", &mount]).status()?.success());
 
     drop(daemon);
     assert!(!inside.wait()?.success(), "killed, not ended");
@@ -141,17 +113,11 @@ fn a_power_cut_leaves_the_root_directory_only() -> Result<()> {
     if !root_or_skip() {
         return Ok(());
     }
-    let mut daemon = Daemon::builder("power")
-        .root_size("16m")
-        .shared_mounts()
-        .prepare()?;
+    let mut daemon = Daemon::builder("power").root_size("16m").shared_mounts().prepare()?;
     let dir = daemon.dir().to_owned();
     fs::write(daemon.root().join("kept"), "x")?;
     fs::create_dir_all(daemon.state().join("lost"))?;
-    daemon
-        .host()
-        .host
-        .ip("link add lost type veth peer name lost-peer")?;
+    daemon.host().host.ip("link add lost type veth peer name lost-peer")?;
     daemon.lose_power()?;
     assert!(daemon.root().join("kept").exists());
     assert!(!daemon.state().exists());

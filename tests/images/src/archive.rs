@@ -12,8 +12,7 @@ use crate::recipes::Named;
 /// Writes an OCI image layout; the reference is the annotation that skopeo, podman and containerd read.
 pub fn write_oci_layout(named: &Named, reference: &str, mut out: impl Write) -> Result<()> {
     let mut layer = Layer::new().file("oci-layout", 0o644, r#"{"imageLayoutVersion":"1.0.0"}"#);
-    let add =
-        |layer: Layer, blob: &Blob| layer.file(&blob_path(&blob.digest), 0o644, blob.data.clone());
+    let add = |layer: Layer, blob: &Blob| layer.file(&blob_path(&blob.digest), 0o644, blob.data.clone());
     for image in &named.images {
         for blob in image.layers.iter().chain([&image.config, &image.manifest]) {
             layer = add(layer, blob);
@@ -35,11 +34,7 @@ pub fn write_oci_layout(named: &Named, reference: &str, mut out: impl Write) -> 
 
 /// Writes the format of `docker save`. An index cannot be written so.
 pub fn write_docker_archive(named: &Named, reference: &str, mut out: impl Write) -> Result<()> {
-    ensure!(
-        named.images.len() == 1,
-        "{} is an index, which a docker archive cannot hold",
-        named.name
-    );
+    ensure!(named.images.len() == 1, "{} is an index, which a docker archive cannot hold", named.name);
     let image = &named.images[0];
     let config = format!("{}.json", hex(&image.config.digest));
     let mut layer = Layer::new().file(&config, 0o644, image.config.data.clone());
@@ -50,11 +45,7 @@ pub fn write_docker_archive(named: &Named, reference: &str, mut out: impl Write)
         layers.push(path);
     }
     let manifest = json!([{"Config": config, "RepoTags": [reference], "Layers": layers}]);
-    out.write_all(
-        &layer
-            .file("manifest.json", 0o644, serde_json::to_vec(&manifest)?)
-            .tar()?,
-    )?;
+    out.write_all(&layer.file("manifest.json", 0o644, serde_json::to_vec(&manifest)?).tar()?)?;
     Ok(())
 }
 

@@ -21,22 +21,9 @@ pub fn packages(names: &[&str]) -> Result<Vec<PathBuf>> {
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("run {}", script.display()))?;
-    ensure!(
-        output.status.success(),
-        "{} {names:?}: {}",
-        script.display(),
-        output.status
-    );
-    let paths: Vec<PathBuf> = String::from_utf8(output.stdout)?
-        .lines()
-        .map(PathBuf::from)
-        .collect();
-    ensure!(
-        paths.len() == names.len(),
-        "{} named {} files for {names:?}",
-        script.display(),
-        paths.len()
-    );
+    ensure!(output.status.success(), "{} {names:?}: {}", script.display(), output.status);
+    let paths: Vec<PathBuf> = String::from_utf8(output.stdout)?.lines().map(PathBuf::from).collect();
+    ensure!(paths.len() == names.len(), "{} named {} files for {names:?}", script.display(), paths.len());
     Ok(paths)
 }
 
@@ -48,18 +35,12 @@ pub fn extract(deb: &Path, take: impl Fn(&str) -> Option<String>) -> Result<Laye
         .stdout(Stdio::piped())
         .spawn()
         .context("run dpkg-deb")?;
-    let Some(stdout) = child.stdout.take() else {
-        bail!("dpkg-deb has no stdout")
-    };
+    let Some(stdout) = child.stdout.take() else { bail!("dpkg-deb has no stdout") };
     let mut archive = tar::Archive::new(stdout);
     let mut layer = Layer::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let path = entry
-            .path()?
-            .to_string_lossy()
-            .trim_start_matches("./")
-            .to_owned();
+        let path = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
         let Some(name) = take(&path) else { continue };
         let mode = entry.header().mode()?;
         match entry.header().entry_type() {
@@ -83,18 +64,10 @@ pub fn extract(deb: &Path, take: impl Fn(&str) -> Option<String>) -> Result<Laye
 /// One regular file of a package.
 pub fn file(deb: &Path, wanted: &str) -> Result<Vec<u8>> {
     let output = Command::new("sh")
-        .args([
-            "-c",
-            "dpkg-deb --fsys-tarfile \"$1\" | tar -xO \"./$2\"",
-            "sh",
-        ])
+        .args(["-c", "dpkg-deb --fsys-tarfile \"$1\" | tar -xO \"./$2\"", "sh"])
         .arg(deb)
         .arg(wanted)
         .output()?;
-    ensure!(
-        output.status.success() && !output.stdout.is_empty(),
-        "{} has no {wanted}",
-        deb.display()
-    );
+    ensure!(output.status.success() && !output.stdout.is_empty(), "{} has no {wanted}", deb.display());
     Ok(output.stdout)
 }

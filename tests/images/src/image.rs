@@ -42,14 +42,8 @@ pub struct Image {
 impl ImageSpec {
     /// An image with no layers and a usual `PATH`.
     pub fn new() -> Self {
-        let config =
-            json!({"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]});
-        Self {
-            layers: Vec::new(),
-            config,
-            architecture: "amd64",
-            flavor: Flavor::Oci,
-        }
+        let config = json!({"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]});
+        Self { layers: Vec::new(), config, architecture: "amd64", flavor: Flavor::Oci }
     }
 
     /// Adds a gzipped layer on top.
@@ -107,10 +101,7 @@ impl ImageSpec {
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
         }))?;
         let (media_type, config_type) = match self.flavor {
-            Flavor::Oci => (
-                "application/vnd.oci.image.manifest.v1+json",
-                "application/vnd.oci.image.config.v1+json",
-            ),
+            Flavor::Oci => ("application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json"),
             Flavor::Docker => (
                 "application/vnd.docker.distribution.manifest.v2+json",
                 "application/vnd.docker.container.image.v1+json",
@@ -122,14 +113,7 @@ impl ImageSpec {
             "config": descriptor(config_type, &config),
             "layers": descriptors,
         }))?;
-        Ok(Image {
-            config,
-            layers,
-            tars,
-            manifest,
-            media_type,
-            architecture: self.architecture,
-        })
+        Ok(Image { config, layers, tars, manifest, media_type, architecture: self.architecture })
     }
 }
 

@@ -49,14 +49,8 @@ pub struct Blob {
 impl Blob {
     /// A blob of these bytes.
     pub fn new(data: Vec<u8>) -> Self {
-        let hex: String = Sha256::digest(&data)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Self {
-            digest: format!("sha256:{hex}"),
-            data,
-        }
+        let hex: String = Sha256::digest(&data).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { digest: format!("sha256:{hex}"), data }
     }
 }
 
@@ -124,23 +118,10 @@ impl Layer {
         let mut at = 0;
         while let Some(next) = path[at..].find('/') {
             at += next;
-            self.entries.entry(path[..at].to_owned()).or_insert(Entry {
-                kind: Kind::Dir,
-                mode: 0o755,
-                uid: 0,
-                gid: 0,
-            });
+            self.entries.entry(path[..at].to_owned()).or_insert(Entry { kind: Kind::Dir, mode: 0o755, uid: 0, gid: 0 });
             at += 1;
         }
-        self.entries.insert(
-            path.to_owned(),
-            Entry {
-                kind,
-                mode,
-                uid: 0,
-                gid: 0,
-            },
-        );
+        self.entries.insert(path.to_owned(), Entry { kind, mode, uid: 0, gid: 0 });
         self
     }
 
@@ -188,9 +169,7 @@ pub fn compress(data: &[u8], compression: Compression) -> Result<Vec<u8>> {
     match compression {
         Compression::None => Ok(data.to_vec()),
         Compression::Gzip => {
-            let mut encoder = flate2::GzBuilder::new()
-                .mtime(0)
-                .write(Vec::new(), flate2::Compression::default());
+            let mut encoder = flate2::GzBuilder::new().mtime(0).write(Vec::new(), flate2::Compression::default());
             encoder.write_all(data)?;
             Ok(encoder.finish()?)
         }
@@ -203,32 +182,17 @@ mod tests {
 
     #[test]
     fn the_order_of_adding_does_not_change_the_bytes() {
-        let one = Layer::new()
-            .file("b/x", 0o644, "x")
-            .file("a", 0o600, "a")
-            .tar()
-            .unwrap();
-        let two = Layer::new()
-            .file("a", 0o600, "a")
-            .file("b/x", 0o644, "x")
-            .tar()
-            .unwrap();
+        let one = Layer::new().file("b/x", 0o644, "x").file("a", 0o600, "a").tar().unwrap();
+        let two = Layer::new().file("a", 0o600, "a").file("b/x", 0o644, "x").tar().unwrap();
         assert_eq!(one, two);
     }
 
     #[test]
     fn parents_come_before_their_children() {
-        let tar = Layer::new()
-            .file("a/b/c", 0o644, "c")
-            .whiteout("a/gone")
-            .tar()
-            .unwrap();
+        let tar = Layer::new().file("a/b/c", 0o644, "c").whiteout("a/gone").tar().unwrap();
         let mut archive = tar::Archive::new(tar.as_slice());
-        let paths: Vec<String> = archive
-            .entries()
-            .unwrap()
-            .map(|e| e.unwrap().path().unwrap().to_string_lossy().into_owned())
-            .collect();
+        let paths: Vec<String> =
+            archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().to_string_lossy().into_owned()).collect();
         assert_eq!(paths, ["a/", "a/.wh.gone", "a/b/", "a/b/c"]);
     }
 }

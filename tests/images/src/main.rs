@@ -29,20 +29,13 @@ fn main() -> Result<()> {
         ["push", addr] => push::push(addr, &images()?)?,
         ["list"] => {
             for named in images()? {
-                let digests: Vec<&str> = named
-                    .images
-                    .iter()
-                    .map(|image| image.manifest.digest.as_str())
-                    .collect();
+                let digests: Vec<&str> = named.images.iter().map(|image| image.manifest.digest.as_str()).collect();
                 println!("{}:{} {}", named.name, named.tag, digests.join(" "));
             }
         }
         ["save", format, name, reference, file] => {
             let images = images()?;
-            let named = images
-                .iter()
-                .find(|named| named.name == *name)
-                .with_context(|| format!("no image {name}"))?;
+            let named = images.iter().find(|named| named.name == *name).with_context(|| format!("no image {name}"))?;
             let out = File::create(file).with_context(|| (*file).to_owned())?;
             match *format {
                 "oci" => archive::write_oci_layout(named, reference, out)?,

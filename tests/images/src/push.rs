@@ -14,16 +14,11 @@ use crate::recipes::Named;
 
 /// Pushes images to the registry at `addr` (`host:port`) in this thread's network namespace.
 pub fn push(addr: &str, images: &[Named]) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let pusher = Pusher { addr };
         for named in images {
-            pusher
-                .named(named)
-                .await
-                .with_context(|| format!("push {}:{} to {addr}", named.name, named.tag))?;
+            pusher.named(named).await.with_context(|| format!("push {}:{} to {addr}", named.name, named.tag))?;
         }
         Ok(())
     })
@@ -41,21 +36,12 @@ impl Pusher<'_> {
             }
         }
         if let [image] = named.images.as_slice() {
-            return self
-                .manifest(named.name, named.tag, image.media_type, &image.manifest)
-                .await;
+            return self.manifest(named.name, named.tag, image.media_type, &image.manifest).await;
         }
         for image in &named.images {
-            self.manifest(
-                named.name,
-                &image.manifest.digest,
-                image.media_type,
-                &image.manifest,
-            )
-            .await?;
+            self.manifest(named.name, &image.manifest.digest, image.media_type, &image.manifest).await?;
         }
-        self.manifest(named.name, named.tag, INDEX_TYPE, &index(&named.images)?)
-            .await
+        self.manifest(named.name, named.tag, INDEX_TYPE, &index(&named.images)?).await
     }
 
     async fn blob(&self, name: &str, blob: &Blob) -> Result<()> {
@@ -63,47 +49,21 @@ impl Pusher<'_> {
         if self.send(Method::HEAD, &url, "", &[]).await?.status() == StatusCode::OK {
             return Ok(());
         }
-        let started = self
-            .send(Method::POST, &format!("/v2/{name}/blobs/uploads/"), "", &[])
-            .await?;
-        ensure!(
-            started.status() == StatusCode::ACCEPTED,
-            "upload refused: {}",
-            started.status()
-        );
-        let location = started
-            .headers()
-            .get(header::LOCATION)
-            .context("an upload without a location")?
-            .to_str()?;
-        let location = location
-            .strip_prefix(&format!("http://{}", self.addr))
-            .unwrap_or(location);
+        let started = self.send(Method::POST, &format!("/v2/{name}/blobs/uploads/"), "", &[]).await?;
+        ensure!(started.status() == StatusCode::ACCEPTED, "upload refused: {}", started.status());
+        let location = started.headers().get(header::LOCATION).context("an upload without a location")?.to_str()?;
+        let location = location.strip_prefix(&format!("http://{}", self.addr)).unwrap_or(location);
         let separator = if location.contains('?') { '&' } else { '?' };
         let url = format!("{location}{separator}digest={}", blob.digest);
-        self.created(Method::PUT, &url, "application/octet-stream", &blob.data)
-            .await
+        self.created(Method::PUT, &url, "application/octet-stream", &blob.data).await
     }
 
-    async fn manifest(
-        &self,
-        name: &str,
-        reference: &str,
-        media_type: &str,
-        blob: &Blob,
-    ) -> Result<()> {
+    async fn manifest(&self, name: &str, reference: &str, media_type: &str, blob: &Blob) -> Result<()> {
         let url = format!("/v2/{name}/manifests/{reference}");
-        self.created(Method::PUT, &url, media_type, &blob.data)
-            .await
+        self.created(Method::PUT, &url, media_type, &blob.data).await
     }
 
-    async fn created(
-        &self,
-        method: Method,
-        url: &str,
-        content_type: &str,
-        body: &[u8],
-    ) -> Result<()> {
+    async fn created(&self, method: Method, url: &str, content_type: &str, body: &[u8]) -> Result<()> {
         let response = self.send(method, url, content_type, body).await?;
         let status = response.status();
         if status != StatusCode::CREATED {
@@ -114,28 +74,15 @@ impl Pusher<'_> {
     }
 
     /// One request on a connection of its own: there are few, and none is on a slow network.
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        content_type: &str,
-        body: &[u8],
-    ) -> Result<Response<Incoming>> {
+    async fn send(&self, method: Method, path: &str, content_type: &str, body: &[u8]) -> Result<Response<Incoming>> {
         let stream = TcpStream::connect(self.addr).await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, self.addr);
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.addr);
         if !content_type.is_empty() {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
         let request = request.body(Full::new(Bytes::copy_from_slice(body)))?;
-        sender
-            .send_request(request)
-            .await
-            .with_context(|| path.to_owned())
+        sender.send_request(request).await.with_context(|| path.to_owned())
     }
 }

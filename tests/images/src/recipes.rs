@@ -23,19 +23,11 @@ use crate::debian;
 use crate::image::{Flavor, Image, ImageSpec};
 use crate::layer::{Compression, Layer};
 
-/// Bump when a recipe changes: it is part of the cache's key.
-pub const VERSION: u32 = 2;
+/// Bump when a recipe or the compressor changes: it is part of the cache's key.
+pub const VERSION: u32 = 3;
 
 /// The packages all recipes need together.
-pub const PACKAGES: [&str; 7] = [
-    "busybox-static",
-    "nginx",
-    "libc6",
-    "libcrypt1",
-    "libpcre2-8-0",
-    "libssl3",
-    "zlib1g",
-];
+pub const PACKAGES: [&str; 7] = ["busybox-static", "nginx", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"];
 
 /// A named image, or an index when there are several.
 #[derive(Clone, Debug)]
@@ -53,28 +45,17 @@ pub fn all(debs: &[impl AsRef<Path>]) -> Result<Vec<Named>> {
     let (busybox, nginx) = (debs[0].as_ref(), debs[1].as_ref());
     let base = base(&debian::file(busybox, "bin/busybox")?)?;
     let libraries = libraries(&debs[2..])?;
-    let one = |name, spec: ImageSpec| -> Result<Named> {
-        Ok(Named {
-            name,
-            tag: "latest",
-            images: vec![spec.build()?],
-        })
-    };
+    let one =
+        |name, spec: ImageSpec| -> Result<Named> { Ok(Named { name, tag: "latest", images: vec![spec.build()?] }) };
     Ok(vec![
         one("test/busybox", busybox_image(&base))?,
         one("test/nginx", nginx_image(&base, libraries, nginx)?)?,
-        one(
-            "test/pause",
-            busybox_image(&base).set("Cmd", json!(["/bin/sleep", "2147483647"])),
-        )?,
+        one("test/pause", busybox_image(&base).set("Cmd", json!(["/bin/sleep", "2147483647"])))?,
         one("test/web", web_image(&base))?,
         one("test/layers", layers_image(&base))?,
         one(
             "test/user",
-            ImageSpec::new()
-                .layer(base.clone())
-                .set("User", json!("www-data"))
-                .set("Entrypoint", json!(["/bin/id"])),
+            ImageSpec::new().layer(base.clone()).set("User", json!("www-data")).set("Entrypoint", json!(["/bin/id"])),
         )?,
         Named {
             name: "test/index",
@@ -84,18 +65,14 @@ pub fn all(debs: &[impl AsRef<Path>]) -> Result<Vec<Named>> {
                     .layer(Layer::new().file("foreign", 0o644, "not for this machine"))
                     .architecture("s390x")
                     .build()?,
-                busybox_image(&base)
-                    .set("Labels", json!({"chosen": "amd64"}))
-                    .build()?,
+                busybox_image(&base).set("Labels", json!({"chosen": "amd64"})).build()?,
             ],
         },
     ])
 }
 
 fn busybox_image(base: &Layer) -> ImageSpec {
-    ImageSpec::new()
-        .layer(base.clone())
-        .set("Cmd", json!(["sh"]))
+    ImageSpec::new().layer(base.clone()).set("Cmd", json!(["sh"]))
 }
 
 /// A root file system with busybox as everything.
@@ -126,21 +103,10 @@ fn applets(busybox: &[u8]) -> Result<Vec<String>> {
     file.write_all(busybox)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o700))?;
     drop(file);
-    let output = Command::new(&path)
-        .arg0("busybox")
-        .arg("--list-full")
-        .output()
-        .context("run busybox --list-full");
+    let output = Command::new(&path).arg0("busybox").arg("--list-full").output().context("run busybox --list-full");
     std::fs::remove_file(&path)?;
-    let list: Vec<String> = String::from_utf8(output?.stdout)?
-        .lines()
-        .map(str::to_owned)
-        .collect();
-    ensure!(
-        list.len() > 200,
-        "busybox lists {} applets only",
-        list.len()
-    );
+    let list: Vec<String> = String::from_utf8(output?.stdout)?.lines().map(str::to_owned).collect();
+    ensure!(list.len() > 200, "busybox lists {} applets only", list.len());
     Ok(list)
 }
 
@@ -171,17 +137,11 @@ http {
 ";
 
 fn nginx_image(base: &Layer, libraries: Layer, deb: &Path) -> Result<ImageSpec> {
-    let layer = debian::extract(deb, |path| {
-        (path == "usr/sbin/nginx").then(|| path.to_owned())
-    })?
-    .file("etc/nginx/nginx.conf", 0o644, NGINX_CONF)
-    .file(
-        "usr/share/nginx/html/index.html",
-        0o644,
-        "<h1>Welcome to nginx!</h1>\n",
-    )
-    .dir("var/log/nginx", 0o755)
-    .dir("var/lib/nginx", 0o755);
+    let layer = debian::extract(deb, |path| (path == "usr/sbin/nginx").then(|| path.to_owned()))?
+        .file("etc/nginx/nginx.conf", 0o644, NGINX_CONF)
+        .file("usr/share/nginx/html/index.html", 0o644, "<h1>Welcome to nginx!</h1>\n")
+        .dir("var/log/nginx", 0o755)
+        .dir("var/lib/nginx", 0o755);
     Ok(ImageSpec::new()
         .layer(base.clone())
         .layer(libraries)
@@ -192,8 +152,7 @@ fn nginx_image(base: &Layer, libraries: Layer, deb: &Path) -> Result<ImageSpec> 
 }
 
 /// httpd has no handler for SIGTERM and PID 1 gets no default one: the shell waits and ends at once.
-const SERVE: &str =
-    "trap 'exit 0' TERM INT; httpd -f -p 80 -h /www & httpd -f -p 8080 -h /www & wait";
+const SERVE: &str = "trap 'exit 0' TERM INT; httpd -f -p 80 -h /www & httpd -f -p 8080 -h /www & wait";
 
 fn web_image(base: &Layer) -> ImageSpec {
     let layer = Layer::new()

@@ -27,9 +27,7 @@ impl Registry {
     pub fn start(netns: Option<&Path>, dir: &Path) -> Result<Self> {
         let port = match netns {
             Some(_) => PORT,
-            None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-                .local_addr()?
-                .port(),
+            None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port(),
         };
         Self::start_at(netns, dir, port)
     }
@@ -42,9 +40,7 @@ impl Registry {
         fs::write(&config, configuration(dir, addr))?;
         let mut command = dies_with_parent();
         if let Some(netns) = netns {
-            command
-                .arg("nsenter")
-                .arg(format!("--net={}", netns.display()));
+            command.arg("nsenter").arg(format!("--net={}", netns.display()));
         }
         command
             .args(["docker-registry", "serve"])
@@ -52,14 +48,8 @@ impl Registry {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let child = command
-            .spawn()
-            .context("start docker-registry (tests/setup/apt.sh run installs it)")?;
-        let mut registry = Self {
-            child,
-            addr: addr.to_string(),
-            config,
-        };
+        let child = command.spawn().context("start docker-registry (tests/setup/apt.sh run installs it)")?;
+        let mut registry = Self { child, addr: addr.to_string(), config };
         registry.wait_ready(netns, addr)?;
         Ok(registry)
     }
@@ -106,10 +96,7 @@ pub fn dies_with_parent() -> Command {
 
 /// Whether something listens at `addr` in the namespace. Only a thread enters it, and ends there.
 fn answers(netns: Option<&Path>, addr: SocketAddr) -> Result<bool> {
-    let netns = netns
-        .map(fs::File::open)
-        .transpose()
-        .context("open the network namespace")?;
+    let netns = netns.map(fs::File::open).transpose().context("open the network namespace")?;
     let thread = std::thread::spawn(move || -> Result<bool> {
         if let Some(netns) = netns {
             move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))
@@ -117,9 +104,7 @@ fn answers(netns: Option<&Path>, addr: SocketAddr) -> Result<bool> {
         }
         Ok(TcpStream::connect_timeout(&addr, Duration::from_secs(1)).is_ok())
     });
-    thread
-        .join()
-        .map_err(|_| anyhow::anyhow!("the probe panicked"))?
+    thread.join().map_err(|_| anyhow::anyhow!("the probe panicked"))?
 }
 
 fn configuration(dir: &Path, addr: SocketAddr) -> String {

@@ -11,11 +11,8 @@ use crate::{Registry, debian, push, recipes};
 
 /// `$XDG_CACHE_HOME/cofferdam` or `~/.cache/cofferdam`, as the set-up scripts have it.
 pub fn cache_dir() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from);
-    let home =
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache");
+    let base = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache");
     base.unwrap_or_else(home).join("cofferdam")
 }
 
@@ -45,27 +42,15 @@ pub fn storage() -> Result<PathBuf> {
 
 /// A private copy of the storage, for tests that break it.
 pub fn copy_storage(to: &Path) -> Result<()> {
-    let status = Command::new("cp")
-        .arg("-r")
-        .arg("--reflink=auto")
-        .arg(storage()?.join("."))
-        .arg(to)
-        .status()?;
-    ensure!(
-        status.success(),
-        "copy the image storage to {}: {status}",
-        to.display()
-    );
+    let status = Command::new("cp").arg("-r").arg("--reflink=auto").arg(storage()?.join(".")).arg(to).status()?;
+    ensure!(status.success(), "copy the image storage to {}: {status}", to.display());
     Ok(())
 }
 
 /// Changes one byte of a stored blob, so that what the registry sends does not match its digest.
 pub fn corrupt_blob(storage: &Path, digest: &str) -> Result<()> {
     let hex = digest.trim_start_matches("sha256:");
-    let path = storage.join(format!(
-        "docker/registry/v2/blobs/sha256/{}/{hex}/data",
-        &hex[..2]
-    ));
+    let path = storage.join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]));
     let mut data = fs::read(&path).with_context(|| path.display().to_string())?;
     let middle = data.len() / 2;
     data[middle] ^= 0xff;
