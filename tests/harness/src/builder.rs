@@ -65,6 +65,12 @@ impl DaemonBuilder {
         self
     }
 
+    /// Makes sure that the handler `vm` has its kernel and initramfs.
+    pub fn with_vm(self) -> Result<Self> {
+        paths::ensure_vm_image()?;
+        Ok(self)
+    }
+
     /// Makes the test's directory a shared mount, as `/` is under systemd (here it is private): needed for another boot id.
     #[must_use]
     pub fn shared_mounts(mut self) -> Self {

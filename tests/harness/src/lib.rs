@@ -47,7 +47,9 @@ pub use host::{Host, Netns, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6};
 pub use http::{HttpServer, http_get};
 pub use kubelet::{Kubelet, NODE_NAME};
 pub use leaks::Snapshot;
-pub use paths::{api_proto, bin_dir, cofferdam, crictl_path, guest_kernel_package, kubelet_path, vm_image_dir};
+pub use paths::{
+    api_proto, bin_dir, cofferdam, crictl_path, ensure_vm_image, guest_kernel_package, kubelet_path, vm_image_dir,
+};
 pub use pod::{ContainerSpec, PodSpec, image};
 pub use process::{pids_below, process_exists, signal, wait_gone};
 pub use run::{Output, eventually, output_of, run};

@@ -1,8 +1,10 @@
 //! Where the binaries under test, the real clients and the caches are.
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use cofferdam_test_images::{cache_dir, debian};
 
 use crate::run::run;
@@ -45,6 +47,24 @@ pub fn guest_kernel_package() -> Result<PathBuf> {
 /// The guest's kernel and initramfs, kept outside the tree: `COFFERDAM_VM_IMAGE_DIR`, else below the cache.
 pub fn vm_image_dir() -> PathBuf {
     std::env::var_os("COFFERDAM_VM_IMAGE_DIR").map_or_else(|| cache_dir().join("vm"), PathBuf::from)
+}
+
+/// Makes or renews the guest's kernel and initramfs with `cofferdam vm-image build`, once a process; cheap when nothing changed.
+pub fn ensure_vm_image() -> Result<PathBuf> {
+    static DONE: Mutex<bool> = Mutex::new(false);
+    let dir = vm_image_dir();
+    let mut done = DONE.lock().map_err(|_| anyhow!("an earlier build panicked"))?;
+    if !*done {
+        fs::create_dir_all(&dir)?;
+        let lock = File::create(dir.with_extension("lock"))?;
+        lock.lock()?;
+        let config = dir.with_extension("toml");
+        fs::write(&config, format!("[vm]\nimage_dir = \"{}\"\n", dir.display()))?;
+        let config = config.display().to_string();
+        run(cofferdam()?, ["vm-image", "build", "--config", &config])?;
+        *done = true;
+    }
+    Ok(dir)
 }
 
 /// A cached tool; `tests/setup/go.sh` builds it when it is not there.

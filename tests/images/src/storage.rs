@@ -29,8 +29,11 @@ pub fn storage() -> Result<PathBuf> {
     if done.is_dir() {
         return Ok(done);
     }
-    let part = dir.join(format!("part-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&part);
+    // Only the holder of the lock makes one: what lies here is of a run that was killed.
+    let part = dir.join("part");
+    if part.exists() {
+        fs::remove_dir_all(&part)?;
+    }
     fs::create_dir_all(&part)?;
     {
         let registry = Registry::start(None, &part)?;
