@@ -38,13 +38,13 @@ demo: build ## two tenants, a VM pod and a namespace pod, one policy (root)
 test: ## everything that must hold before a change lands (root)
 	start=$$SECONDS
 	step() { echo "== $$* ($$((SECONDS - start)) s)"; }
-	step dependencies; $(MAKE) --no-print-directory build-deps; $(SETUP)/apt.sh run test
+	step dependencies; make --no-print-directory build-deps; $(SETUP)/apt.sh run test
 	step fmt; cargo fmt --all --check
 	step clippy; cargo clippy --locked --workspace --all-targets -- -D warnings
 	step deny; "$$($(SETUP)/deny.sh)" --locked check licenses bans sources
 	step doc; RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
-	step build; $(MAKE) --no-print-directory build
-	step tools; $(MAKE) --no-print-directory tools
+	step build; make --no-print-directory build
+	step tools; make --no-print-directory tools
 	step test; cargo test --locked --workspace --no-fail-fast
 	echo "== passed in $$((SECONDS - start)) s"
 
