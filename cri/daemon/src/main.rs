@@ -1,3 +1,2 @@
-//! The daemon and the CLI.
-
+mod config;
 fn main() {}

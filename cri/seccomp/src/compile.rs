@@ -59,7 +59,9 @@ fn allow(filter: &mut ScmpFilterContext, name: &str, arguments: &[ScmpArgCompare
 
 fn comparison(when: When) -> ScmpArgCompare {
     match when {
-        When::Masked { argument, mask, value } => ScmpArgCompare::new(argument, ScmpCompareOp::MaskedEqual(mask), value),
+        When::Masked { argument, mask, value } => {
+            ScmpArgCompare::new(argument, ScmpCompareOp::MaskedEqual(mask), value)
+        }
         When::Equal { argument, value } => ScmpArgCompare::new(argument, ScmpCompareOp::Equal, value),
         When::Below { argument, value } => ScmpArgCompare::new(argument, ScmpCompareOp::Less, value),
         When::Above { argument, value } => ScmpArgCompare::new(argument, ScmpCompareOp::Greater, value),

@@ -83,7 +83,10 @@ impl Store {
         let containers = load::<ContainerEntry>(&db)?;
         let (sender, requests) = mpsc::channel();
         let writer = Writer::new(path.to_owned(), db);
-        std::thread::Builder::new().name("store".into()).spawn(move || writer.run(requests)).map_err(|e| failed(e.to_string()))?;
+        std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || writer.run(requests))
+            .map_err(|e| failed(e.to_string()))?;
         Ok(Store { sandboxes: Table::new(sandboxes, sender.clone()), containers: Table::new(containers, sender) })
     }
 }
@@ -94,7 +97,9 @@ fn check_schema(db: &Database, path: &Path) -> Result<(), StoreError> {
         let mut meta = transaction.open_table(META).map_err(StoreError::write)?;
         let found = meta.get("schema").map_err(StoreError::write)?.map(|v| v.value());
         match found {
-            Some(found) if found > SCHEMA => return Err(StoreError::Schema { path: path.display().to_string(), found }),
+            Some(found) if found > SCHEMA => {
+                return Err(StoreError::Schema { path: path.display().to_string(), found });
+            }
             Some(_) => {}
             None => {
                 meta.insert("schema", SCHEMA).map_err(StoreError::write)?;

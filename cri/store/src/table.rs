@@ -49,7 +49,11 @@ impl<T: Record> Table<T> {
 
     /// Ids that begin with `prefix`, as CLIs let people write them.
     pub fn with_prefix(&self, prefix: &str) -> Vec<Arc<T>> {
-        read(&self.published).range(prefix.to_owned()..).take_while(|(id, _)| id.starts_with(prefix)).map(|(_, r)| r.clone()).collect()
+        read(&self.published)
+            .range(prefix.to_owned()..)
+            .take_while(|(id, _)| id.starts_with(prefix))
+            .map(|(_, r)| r.clone())
+            .collect()
     }
 
     /// Adds or replaces a record; returns once it is durable.
@@ -59,12 +63,20 @@ impl<T: Record> Table<T> {
     }
 
     /// Changes a record; returns once it is durable. `None`: there is no such record.
-    pub async fn update(&self, id: &str, change: impl FnOnce(&mut T) + Send + 'static) -> Result<Option<Arc<T>>, StoreError> {
+    pub async fn update(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut T) + Send + 'static,
+    ) -> Result<Option<Arc<T>>, StoreError> {
         self.submit(id.to_owned(), true, apply(change)).await
     }
 
     /// Changes a record even if it cannot be made durable now (see the crate's header: exits).
-    pub async fn update_always(&self, id: &str, change: impl FnOnce(&mut T) + Send + 'static) -> Result<Option<Arc<T>>, StoreError> {
+    pub async fn update_always(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut T) + Send + 'static,
+    ) -> Result<Option<Arc<T>>, StoreError> {
         self.submit(id.to_owned(), false, apply(change)).await
     }
 

@@ -77,7 +77,8 @@ impl Writer {
         let mut changes = Vec::new();
         for write in batch {
             let must_be_durable = write.must_be_durable;
-            let pending = |table: &str, id: &str| rows.iter().find(|((t, i), _)| *t == table && i == id).map(|(_, b)| b.clone());
+            let pending =
+                |table: &str, id: &str| rows.iter().find(|((t, i), _)| *t == table && i == id).map(|(_, b)| b.clone());
             match (write.prepare)(&pending) {
                 Ok(change) => {
                     rows.insert((change.table, change.id.clone()), change.bytes.clone());

@@ -4,7 +4,12 @@ use cofferdam_sandbox::{NamespaceMode, PodNamespaces, SandboxKind, SandboxSpec};
 use cofferdam_store::{SandboxEntry, SandboxPhase, Store};
 
 fn entry(id: &str) -> SandboxEntry {
-    let namespaces = PodNamespaces { network: NamespaceMode::Pod, pid: NamespaceMode::Container, ipc: NamespaceMode::Pod, user: None };
+    let namespaces = PodNamespaces {
+        network: NamespaceMode::Pod,
+        pid: NamespaceMode::Container,
+        ipc: NamespaceMode::Pod,
+        user: None,
+    };
     let spec = SandboxSpec {
         id: id.into(),
         namespace: "blue".into(),

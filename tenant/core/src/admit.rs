@@ -87,7 +87,12 @@ pub fn admit(tenant: &Tenant, pod: &PodRequest<'_>) -> Result<Admission, Refusal
         return Err(Refusal::Floor { tenant: tenant.name.clone(), minimum: spec.sandbox.minimum, asked: kind });
     }
     if spec.host_access == HostAccess::Denied {
-        let asked = [(pod.host_network, "hostNetwork"), (pod.host_pid, "hostPID"), (pod.host_ipc, "hostIPC"), (pod.privileged, "privileged")];
+        let asked = [
+            (pod.host_network, "hostNetwork"),
+            (pod.host_pid, "hostPID"),
+            (pod.host_ipc, "hostIPC"),
+            (pod.privileged, "privileged"),
+        ];
         if let Some((_, what)) = asked.iter().find(|(asked, _)| *asked) {
             return Err(Refusal::HostAccess { tenant: tenant.name.clone(), what: (*what).to_owned() });
         }

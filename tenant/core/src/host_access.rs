@@ -113,7 +113,12 @@ mod tests {
 
     #[test]
     fn other_pods_directories_and_climbing_paths_are() {
-        for path in ["/etc", "/var/lib/kubelet/pods/other/volumes/x", "/var/lib/kubelet/pods/0a1b/../other", "/var/lib/kubelet/pods/0a1b"] {
+        for path in [
+            "/etc",
+            "/var/lib/kubelet/pods/other/volumes/x",
+            "/var/lib/kubelet/pods/0a1b/../other",
+            "/var/lib/kubelet/pods/0a1b",
+        ] {
             assert!(matches!(admit_mount(path, &[]), Err(Refusal::HostAccess { .. })), "{path}");
         }
     }

@@ -15,8 +15,8 @@ pub use kind::SandboxKind;
 pub use quantity::{parse_cpu, parse_memory};
 pub use registry::{ResolveError, Tenant, TenantRegistry};
 pub use spec::{
-    AllowFrom, AllowTo, HostAccess, Isolation, NetworkSpec, NodeTarget, PortSpec, Protocol, SandboxPolicy, SpecError, TenantSpec,
-    UserNamespacePolicy, VmSpec,
+    AllowFrom, AllowTo, HostAccess, Isolation, NetworkSpec, NodeTarget, PortSpec, Protocol, SandboxPolicy, SpecError,
+    TenantSpec, UserNamespacePolicy, VmSpec,
 };
 
 /// The label of a Namespace that names its tenant; cluster admins control it.

@@ -27,7 +27,8 @@ pub fn parse_memory(text: &str) -> Option<u64> {
         ("P", 1_000_000_000_000_000),
         ("E", 1_000_000_000_000_000_000),
     ];
-    let (number, unit) = UNITS.iter().find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|n| (n, *unit))).unwrap_or((text, 1));
+    let (number, unit) =
+        UNITS.iter().find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|n| (n, *unit))).unwrap_or((text, 1));
     if let Ok(whole) = number.parse::<u64>() {
         return whole.checked_mul(unit);
     }

@@ -259,7 +259,13 @@ impl TenantSpec {
 
 impl AllowTo {
     fn check(&self) -> Result<(), &'static str> {
-        let targets = [self.tenant.is_some(), self.cidr.is_some(), self.node.is_some(), self.dns.is_some(), self.api_server.is_some()];
+        let targets = [
+            self.tenant.is_some(),
+            self.cidr.is_some(),
+            self.node.is_some(),
+            self.dns.is_some(),
+            self.api_server.is_some(),
+        ];
         match targets.iter().filter(|set| **set).count() {
             1 => {}
             0 => return Err("names no destination (tenant, cidr, node, dns or apiServer)"),
@@ -300,12 +306,18 @@ mod tests {
 
     #[test]
     fn a_default_below_the_floor_is_refused() {
-        assert!(parse(r#"{"sandbox":{"minimum":"vm","default":"namespace"}}"#).unwrap_err().contains("below the minimum"));
+        assert!(
+            parse(r#"{"sandbox":{"minimum":"vm","default":"namespace"}}"#).unwrap_err().contains("below the minimum")
+        );
     }
 
     #[test]
     fn what_comes_later_is_refused_by_name() {
-        for (json, field) in [(r#"{"quota":{"pods":1}}"#, "quota"), (r#"{"images":{}}"#, "images"), (r#"{"userNamespace":"Required"}"#, "userNamespace")] {
+        for (json, field) in [
+            (r#"{"quota":{"pods":1}}"#, "quota"),
+            (r#"{"images":{}}"#, "images"),
+            (r#"{"userNamespace":"Required"}"#, "userNamespace"),
+        ] {
             assert!(parse(json).unwrap_err().contains(field), "{json}");
         }
     }
@@ -318,7 +330,10 @@ mod tests {
 
     #[test]
     fn a_destination_is_exactly_one_thing() {
-        assert!(parse(r#"{"network":{"allowTo":[{"dns":true},{"cidr":"0.0.0.0/0"},{"node":"own","ports":["TCP/443"]}]}}"#).is_ok());
+        assert!(
+            parse(r#"{"network":{"allowTo":[{"dns":true},{"cidr":"0.0.0.0/0"},{"node":"own","ports":["TCP/443"]}]}}"#)
+                .is_ok()
+        );
         assert!(parse(r#"{"network":{"allowTo":[{"dns":true,"apiServer":true}]}}"#).is_err());
         assert!(parse(r#"{"network":{"allowTo":[{}]}}"#).is_err());
     }

@@ -1,0 +1,7 @@
+//! The configuration: `/etc/cofferdam/config.toml` with drop-ins in `config.toml.d/`, every key with a default.
+
+mod file;
+mod load;
+
+pub use file::{ClusterSource, Config, NetworkMode, Unlabelled, VmAccel};
+pub use load::{ConfigError, default_path, load};

@@ -1,0 +1,51 @@
+//! Filters of the list RPCs. Ids match by prefix, labels by equality of all that are named.
+
+use std::collections::HashMap;
+
+use cofferdam_cri_api::v1 as cri;
+use cofferdam_store::{ContainerEntry, SandboxEntry};
+
+use crate::convert;
+
+pub(crate) type Labels = HashMap<String, String>;
+
+fn labels_match(wanted: &Labels, labels: &Labels) -> bool {
+    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// Whether a pod sandbox is wanted.
+pub(crate) fn pod(entry: &SandboxEntry, filter: Option<&cri::PodSandboxFilter>) -> bool {
+    let Some(filter) = filter else { return convert::pod_visible(entry) };
+    let pod = convert::pod(entry);
+    convert::pod_visible(entry)
+        && pod.id.starts_with(&filter.id)
+        && filter.state.as_ref().is_none_or(|s| s.state == pod.state)
+        && labels_match(&filter.label_selector, &pod.labels)
+}
+
+/// Whether a container is wanted.
+pub(crate) fn container(entry: &ContainerEntry, filter: Option<&cri::ContainerFilter>) -> bool {
+    let Some(filter) = filter else { return convert::container_visible(entry) };
+    convert::container_visible(entry)
+        && entry.id.starts_with(&filter.id)
+        && entry.sandbox.starts_with(&filter.pod_sandbox_id)
+        && filter.state.as_ref().is_none_or(|s| s.state == i32::from(convert::container_state(entry)))
+        && labels_match(&filter.label_selector, &convert::container_config(entry).labels)
+}
+
+/// Whether a container's statistics are wanted.
+pub(crate) fn container_stats(entry: &ContainerEntry, filter: Option<&cri::ContainerStatsFilter>) -> bool {
+    let Some(filter) = filter else { return convert::container_visible(entry) };
+    convert::container_visible(entry)
+        && entry.id.starts_with(&filter.id)
+        && entry.sandbox.starts_with(&filter.pod_sandbox_id)
+        && labels_match(&filter.label_selector, &convert::container_config(entry).labels)
+}
+
+/// Whether a pod's statistics are wanted.
+pub(crate) fn pod_stats(entry: &SandboxEntry, filter: Option<&cri::PodSandboxStatsFilter>) -> bool {
+    let Some(filter) = filter else { return convert::pod_visible(entry) };
+    convert::pod_visible(entry)
+        && entry.spec.id.starts_with(&filter.id)
+        && labels_match(&filter.label_selector, &convert::pod_config(entry).labels)
+}

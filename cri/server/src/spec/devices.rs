@@ -1,0 +1,87 @@
+//! Devices of a container beyond the standard ones (null, zero, full, random, urandom, tty, ptmx), which the runner makes.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use cofferdam_cri_api::v1 as cri;
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
+
+use super::{SpecError, builder};
+
+/// Nodes to make and rules to allow them.
+#[derive(Default)]
+pub(super) struct Devices {
+    pub nodes: Vec<LinuxDevice>,
+    pub rules: Vec<LinuxDeviceCgroup>,
+}
+
+/// The devices a container asks for; a privileged one has all of the node's.
+pub(super) fn devices(config: &cri::ContainerConfig, privileged: bool) -> Result<Devices, SpecError> {
+    let mut devices = Devices::default();
+    if privileged {
+        devices.rules.push(LinuxDeviceCgroupBuilder::default().allow(true).access("rwm").build().map_err(builder)?);
+        for path in nodes_below(Path::new("/dev")) {
+            devices.nodes.extend(node(&path, &path)?);
+        }
+        return Ok(devices);
+    }
+    for (index, device) in config.devices.iter().enumerate() {
+        let field = || format!("devices[{index}]");
+        if device.permissions.is_empty() || device.permissions.chars().any(|c| !"rwm".contains(c)) {
+            return Err(SpecError::new(field() + ".permissions", format!("{:?} is not made of r, w and m", device.permissions)));
+        }
+        let host = Path::new(&device.host_path);
+        let found = if host.is_dir() { nodes_below(host) } else { vec![host.to_owned()] };
+        for path in found {
+            let inside = match path.strip_prefix(host) {
+                Ok(rest) if !rest.as_os_str().is_empty() => Path::new(&device.container_path).join(rest),
+                _ => PathBuf::from(&device.container_path),
+            };
+            let Some(node) = node(&path, &inside)? else {
+                return Err(SpecError::new(field() + ".host_path", format!("{} is not a device", path.display())));
+            };
+            let rule = LinuxDeviceCgroupBuilder::default().allow(true).typ(node.typ()).major(node.major()).minor(node.minor());
+            devices.rules.push(rule.access(device.permissions.clone()).build().map_err(builder)?);
+            devices.nodes.push(node);
+        }
+    }
+    Ok(devices)
+}
+
+fn node(host: &Path, inside: &Path) -> Result<Option<LinuxDevice>, SpecError> {
+    let metadata = fs::metadata(host).map_err(|e| SpecError::new("devices.host_path", format!("{}: {e}", host.display())))?;
+    let typ = match metadata.file_type() {
+        t if t.is_char_device() => LinuxDeviceType::C,
+        t if t.is_block_device() => LinuxDeviceType::B,
+        _ => return Ok(None),
+    };
+    let rdev = metadata.rdev();
+    LinuxDeviceBuilder::default()
+        .path(inside)
+        .typ(typ)
+        .major(i64::from(rustix::fs::major(rdev)))
+        .minor(i64::from(rustix::fs::minor(rdev)))
+        .file_mode(metadata.mode() & 0o777)
+        .uid(metadata.uid())
+        .gid(metadata.gid())
+        .build()
+        .map(Some)
+        .map_err(builder)
+}
+
+/// Device nodes below a directory; pts, shm, mqueue and fd are each container's own.
+fn nodes_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(dir) else { return found };
+    for entry in entries.flatten() {
+        let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+        let name = entry.file_name();
+        if kind.is_dir() && !["pts", "shm", "mqueue", "fd"].iter().any(|own| name == *own) {
+            found.extend(nodes_below(&path));
+        } else if (kind.is_char_device() || kind.is_block_device()) && name != "console" && name != "ptmx" {
+            found.push(path);
+        }
+    }
+    found
+}

@@ -1,0 +1,157 @@
+//! The first process of a container: command, environment, directory, privileges.
+
+use cofferdam_cri_api::v1 as cri;
+use oci_spec::runtime::{Process, ProcessBuilder};
+
+use super::{Facts, SpecError, builder, capabilities, user};
+
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+pub(super) fn process(
+    facts: &Facts<'_>,
+    security: &cri::LinuxContainerSecurityContext,
+    identity: &user::Identity,
+) -> Result<Process, SpecError> {
+    let resources = facts.config.linux.as_ref().and_then(|l| l.resources.as_ref());
+    let oom = resources.map_or(0, |r| r.oom_score_adj);
+    let oom = i32::try_from(oom).ok().filter(|v| (-1000..=1000).contains(v));
+    let oom = oom.ok_or_else(|| SpecError::new("linux.resources.oom_score_adj", "is not within -1000..=1000"))?;
+    ProcessBuilder::default()
+        .terminal(facts.config.tty)
+        .user(identity.to_oci()?)
+        .args(args(facts)?)
+        .env(env(facts)?)
+        .cwd(cwd(facts))
+        .capabilities(capabilities::capabilities(security)?)
+        .rlimits(Vec::new())
+        .no_new_privileges(security.no_new_privs)
+        .oom_score_adj(oom)
+        .build()
+        .map_err(builder)
+}
+
+/// Kubernetes' rule: `command` replaces the image's entrypoint and its arguments, `args` only the arguments.
+fn args(facts: &Facts<'_>) -> Result<Vec<String>, SpecError> {
+    let (config, image) = (facts.config, facts.image);
+    let (entrypoint, cmd) = match (config.command.is_empty(), config.args.is_empty()) {
+        (false, _) => (&config.command, &config.args),
+        (true, false) => (&image.entrypoint, &config.args),
+        (true, true) => (&image.entrypoint, &image.cmd),
+    };
+    let args: Vec<String> = entrypoint.iter().chain(cmd).cloned().collect();
+    match args.first() {
+        None => Err(SpecError::new("command", "is empty, and the image has neither entrypoint nor command")),
+        Some(first) if first.is_empty() => Err(SpecError::new("command", "its first word is empty")),
+        Some(_) => Ok(args),
+    }
+}
+
+fn env(facts: &Facts<'_>) -> Result<Vec<String>, SpecError> {
+    let mut env: Vec<String> = Vec::new();
+    let mut set = |variable: String| {
+        let name = variable.split('=').next().unwrap_or_default().to_owned() + "=";
+        match env.iter_mut().find(|v| v.starts_with(&name)) {
+            Some(old) => *old = variable,
+            None => env.push(variable),
+        }
+    };
+    set(DEFAULT_PATH.to_owned());
+    if !facts.sandbox.hostname.is_empty() {
+        set(format!("HOSTNAME={}", facts.sandbox.hostname));
+    }
+    if facts.config.tty {
+        set("TERM=xterm".to_owned());
+    }
+    facts.image.env.iter().cloned().for_each(&mut set);
+    for variable in &facts.config.envs {
+        if variable.key.is_empty() || variable.key.contains(['=', '\0']) {
+            return Err(SpecError::new("envs", format!("{:?} is not a name", variable.key)));
+        }
+        set(format!("{}={}", variable.key, text(&variable.value)?));
+    }
+    Ok(env)
+}
+
+/// CRI's value is bytes, OCI's is text.
+fn text(value: &[u8]) -> Result<&str, SpecError> {
+    std::str::from_utf8(value).map_err(|_| SpecError::new("envs", "a value is not UTF-8"))
+}
+
+fn cwd(facts: &Facts<'_>) -> String {
+    let first = [&facts.config.working_dir, &facts.image.working_dir].into_iter().find(|d| !d.is_empty());
+    match first {
+        None => "/".to_owned(),
+        Some(dir) if dir.starts_with('/') => dir.clone(),
+        Some(dir) => format!("/{dir}"),
+    }
+}
+
+/// The signal that StopContainer sends first: the container's, else the image's, else SIGTERM.
+pub(crate) fn stop_signal(config: &cri::ContainerConfig, image: &str) -> Result<i32, SpecError> {
+    match config.stop_signal() {
+        cri::Signal::RuntimeDefault if image.is_empty() => Ok(15),
+        cri::Signal::RuntimeDefault => {
+            signal_number(image).ok_or_else(|| SpecError::new("image.config.StopSignal", format!("unknown signal {image:?}")))
+        }
+        signal => {
+            let name = signal.as_str_name().trim_start_matches("SIGNAL_");
+            signal_number(name).ok_or_else(|| SpecError::new("stop_signal", format!("unknown signal {name:?}")))
+        }
+    }
+}
+
+/// The number of a signal by name, with or without SIG, or by number; Linux on x86-64 and arm64.
+fn signal_number(name: &str) -> Option<i32> {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT",
+        "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    const RTMIN: i32 = 34;
+    const RTMAX: i32 = 64;
+    if let Ok(number) = name.parse::<i32>() {
+        return (1..=RTMAX).contains(&number).then_some(number);
+    }
+    let upper = name.to_ascii_uppercase();
+    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let short = match short {
+        "IOT" => "ABRT",
+        "CLD" => "CHLD",
+        "POLL" => "IO",
+        other => other,
+    };
+    if let Some(i) = NAMES.iter().position(|n| *n == short) {
+        return i32::try_from(i + 1).ok();
+    }
+    let offset = |rest: &str, words: [&str; 2]| match rest {
+        "" => Some(0),
+        rest => words.iter().find_map(|w| rest.strip_prefix(w)).and_then(|n| n.parse::<i32>().ok()),
+    };
+    if let Some(rest) = short.strip_prefix("RTMIN") {
+        return offset(rest, ["PLUS", "+"]).map(|n| RTMIN + n).filter(|n| *n <= RTMAX);
+    }
+    short.strip_prefix("RTMAX").and_then(|rest| offset(rest, ["MINUS", "-"])).map(|n| RTMAX - n).filter(|n| *n >= RTMIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signal_of_cri_has_a_number() {
+        for value in 1..=65 {
+            let signal = cri::Signal::try_from(value).unwrap();
+            let config = cri::ContainerConfig { stop_signal: value, ..Default::default() };
+            assert!(stop_signal(&config, "").is_ok(), "{}", signal.as_str_name());
+        }
+    }
+
+    #[test]
+    fn signals_are_known_by_name_number_and_offset() {
+        assert_eq!(signal_number("SIGTERM"), Some(15));
+        assert_eq!(signal_number("quit"), Some(3));
+        assert_eq!(signal_number("9"), Some(9));
+        assert_eq!(signal_number("SIGRTMIN+3"), Some(37));
+        assert_eq!(signal_number("SIGRTMAXMINUS14"), Some(50));
+        assert_eq!(signal_number("SIGNOPE"), None);
+    }
+}

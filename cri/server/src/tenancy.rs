@@ -1,0 +1,117 @@
+//! Which tenant a pod belongs to, and what that tenant lets it have.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use cofferdam_cri_api::v1 as cri;
+use cofferdam_netpolicy::ContainerPort;
+use cofferdam_sandbox::{IdMap, SandboxKind, UserNamespace, VmSize};
+use cofferdam_store::SandboxEntry;
+use cofferdam_tenant::{
+    ContainerRequest, MountRequest, PodRequest, Refusal, ResolveError, UserNamespaceNeed, VmDefaults, admit, admit_container,
+};
+
+use crate::{Error, Runtime, spec};
+
+/// kubelet sends a container's ports as JSON in this annotation of the container; a pod's sandbox has it from no one, so
+/// ports are read from the containers' own configs too.
+const PORTS: &str = "io.kubernetes.container.ports";
+
+/// The sandbox that a pod gets.
+pub(crate) struct PodAdmission {
+    pub tenant: String,
+    pub kind: SandboxKind,
+    pub vm: Option<VmSize>,
+    /// A user namespace that kubelet did not ask for.
+    pub user_namespace: Option<UserNamespace>,
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownHandler(_) => Error::Invalid(refusal.to_string()),
+            Refusal::Floor { .. } | Refusal::HostAccess { .. } => Error::Denied(refusal.to_string()),
+        }
+    }
+}
+
+impl From<ResolveError> for Error {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Unavailable(what) => Error::Unavailable(what),
+            ResolveError::Precondition(what) => Error::Precondition(what),
+        }
+    }
+}
+
+impl Runtime {
+    /// Decides about a pod sandbox.
+    pub(crate) async fn admit_pod(&self, config: &cri::PodSandboxConfig, handler: &str) -> Result<PodAdmission, Error> {
+        let namespace = config.metadata.as_ref().map(|m| m.namespace.as_str()).unwrap_or_default();
+        let tenant = self.parts.tenants.resolve(namespace).await?;
+        let security = config.linux.as_ref().and_then(|l| l.security_context.clone()).unwrap_or_default();
+        let options = security.namespace_options.clone().unwrap_or_default();
+        let node = |mode: cri::NamespaceMode| mode == cri::NamespaceMode::Node;
+        let request = PodRequest {
+            handler,
+            host_network: node(options.network()),
+            host_pid: node(options.pid()),
+            host_ipc: node(options.ipc()),
+            privileged: security.privileged,
+        };
+        let admission = admit(&tenant, &request)?;
+        let vm = (admission.kind == SandboxKind::Vm).then(|| vm_size(config, admission.vm));
+        Ok(PodAdmission { tenant: tenant.name.clone(), kind: admission.kind, vm, user_namespace: None })
+    }
+
+    /// Decides about a container. What it may have is asked of the tenant as it is now, not as it was when the pod began.
+    pub(crate) async fn admit_container(&self, pod: &SandboxEntry, config: &cri::ContainerConfig) -> Result<(), Error> {
+        let tenant = self.parts.tenants.resolve(&pod.spec.namespace).await?;
+        let security = config.linux.as_ref().and_then(|l| l.security_context.clone()).unwrap_or_default();
+        let request = ContainerRequest {
+            privileged: security.privileged,
+            devices: config.devices.iter().map(|d| d.host_path.as_str()).collect(),
+            mounts: config
+                .mounts
+                .iter()
+                .map(|m| MountRequest {
+                    host_path: &m.host_path,
+                    bidirectional: m.propagation() == cri::MountPropagation::PropagationBidirectional,
+                })
+                .collect(),
+            added_capabilities: spec::added_capabilities(&security),
+            confined: spec::is_vm(&pod.spec) || pod.spec.namespaces.user.is_some(),
+        };
+        let roots = &self.settings.kubelet_root_dirs;
+        match admit_container(&tenant, &pod.spec.uid, roots, &request, &volume_exists)? {
+            UserNamespaceNeed::AsRequested => Ok(()),
+            UserNamespaceNeed::For(capability) => Err(Error::Denied(format!(
+                "tenant {:?} has no host access: {capability} in a namespace sandbox needs a user namespace; set hostUsers: false, \
+                 or use the handler \"vm\"",
+                tenant.name
+            ))),
+        }
+    }
+}
+
+fn volume_exists(pod_dir: &Path, volume: &str) -> bool {
+    let Ok(plugins) = std::fs::read_dir(pod_dir.join("volumes")) else { return false };
+    plugins.flatten().any(|plugin| std::fs::symlink_metadata(plugin.path().join(volume)).is_ok())
+}
+
+/// The larger of the tenant's size and what kubelet sums up of the containers' limits; memory is settled by the VM sandbox,
+/// which knows its own reserve.
+fn vm_size(config: &cri::PodSandboxConfig, defaults: VmDefaults) -> VmSize {
+    let resources = config.linux.as_ref().and_then(|l| l.resources.clone()).unwrap_or_default();
+    let cpus = match (resources.cpu_quota, resources.cpu_period) {
+        (quota @ 1.., period @ 1..) => u32::try_from(quota.div_euclid(period) + i64::from(quota.rem_euclid(period) > 0)).unwrap_or(u32::MAX),
+        _ => 0,
+    };
+    let memory = u64::try_from(resources.memory_limit_in_bytes).unwrap_or(0);
+    VmSize { cpus: defaults.cpus.max(cpus), memory: defaults.memory.max(memory) }
+}
+
+/// Named ports of a pod, as far as kubelet says; what is not JSON of the expected form names no port.
+pub(crate) fn container_ports(annotations: &HashMap<String, String>) -> Vec<ContainerPort> {
+    annotations.get(PORTS).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+}
