@@ -1,1 +1,3 @@
 //! The VM sandbox: sizes, shares, guest image.
+
+pub mod image;
