@@ -44,7 +44,8 @@ pub struct ContainerSpec {
     pub extensions: BTreeMap<String, String>,
 }
 
-/// An overlay that is mounted where the container runs (namespace) or on the host, inside the share (VM).
+/// An overlay that is mounted where the container runs (namespace) or on the host, inside the share (VM). In the second case the
+/// guest gets one directory in `lower`, which is the mounted root itself, and empty `upper` and `work`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerRootfs {
     /// Lower directories, topmost first.

@@ -14,6 +14,7 @@
 
 mod container;
 mod error;
+mod guest;
 mod namespaces;
 #[cfg(feature = "server")]
 mod network;
@@ -28,6 +29,7 @@ mod state;
 
 pub use container::{ContainerRootfs, ContainerSpec, ExecSpec, IdMap, LogTarget, ShareMount, Stdio};
 pub use error::{NetworkError, PodError, SandboxError};
+pub use guest::{GuestLink, GuestSetup};
 pub use namespaces::{NamespaceMode, PodNamespaces, UserNamespace};
 #[cfg(feature = "server")]
 pub use network::{Lease, LinkEnd, NetworkAttachment, PodLink, PodNetwork};
