@@ -1,0 +1,47 @@
+//! What the agent in a VM is told before it serves (the pod protocol's `Setup`). It comes as JSON.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::NamespaceMode;
+
+/// The whole of a guest's configuration. The guest is its pod's own: its network, host name and IPC are the pod's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestSetup {
+    /// The pod sandbox id.
+    pub id: String,
+    /// Host name.
+    pub hostname: String,
+    /// PID namespace of the containers: `Pod` or `Container`.
+    pub pid: NamespaceMode,
+    /// Sysctls, dotted names.
+    pub sysctls: BTreeMap<String, String>,
+    /// Bytes of `/dev/shm`.
+    pub shm_size: u64,
+    /// The interface; `None` leaves only lo.
+    pub link: Option<GuestLink>,
+    /// Time of the guest's power-on, nanoseconds since the epoch.
+    pub powered_on: u64,
+    /// For the random number generator: every boot another one.
+    pub seed: Vec<u8>,
+    /// Seccomp program of the init of a shared PID namespace; empty: none.
+    #[serde(default)]
+    pub init_seccomp: Vec<u8>,
+}
+
+/// The pod's end of its link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestLink {
+    /// MAC address that the interface must have.
+    pub mac: [u8; 6],
+    /// Of the permanent neighbours behind the gateways.
+    pub gateway_mac: [u8; 6],
+    /// Addresses, each alone on the link (/32 or /128).
+    pub addresses: Vec<IpAddr>,
+    /// Link-local gateways.
+    pub gateways: Vec<IpAddr>,
+    /// Bytes.
+    pub mtu: u32,
+}
