@@ -1,0 +1,169 @@
+//! What the daemon itself does with cgroups: the one that shims live in, and the end of a pod's.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The mount points of all cgroup hierarchies, v1 and v2.
+pub fn hierarchies() -> io::Result<Vec<PathBuf>> {
+    Ok(parse(&fs::read_to_string("/proc/self/mountinfo")?))
+}
+
+fn parse(mountinfo: &str) -> Vec<PathBuf> {
+    let mount = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let kind = right.split(' ').next()?;
+        let (root, point) = (left.split(' ').nth(3)?, left.split(' ').nth(4)?);
+        (kind.starts_with("cgroup") && root == "/").then(|| PathBuf::from(point))
+    };
+    mountinfo.lines().filter_map(mount).collect()
+}
+
+fn below(mount: &Path, cgroup: &str) -> PathBuf {
+    mount.join(cgroup.trim_start_matches('/'))
+}
+
+/// Makes a cgroup in every hierarchy. Idempotent.
+pub fn make(cgroup: &str) -> io::Result<()> {
+    for mount in hierarchies()? {
+        let mut path = mount.clone();
+        for part in Path::new(cgroup.trim_start_matches('/')).components() {
+            let parent = path.clone();
+            path.push(part);
+            match fs::create_dir(&path) {
+                Ok(()) => inherit_cpuset(&parent, &path)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+            }
+        }
+    }
+    Ok(())
+}
+
+// On v1 a new cpuset is empty and takes no process.
+fn inherit_cpuset(parent: &Path, child: &Path) -> io::Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let path = child.join(file);
+        if child.join("cgroup.subtree_control").exists() || !path.exists() {
+            continue;
+        }
+        if fs::read_to_string(&path)?.trim().is_empty() {
+            fs::write(&path, fs::read_to_string(parent.join(file))?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every process in a cgroup and below it.
+pub fn processes(cgroup: &str) -> BTreeSet<i32> {
+    let mut pids = BTreeSet::new();
+    for mount in hierarchies().unwrap_or_default() {
+        collect(&below(&mount, cgroup), &mut pids);
+    }
+    pids
+}
+
+fn collect(dir: &Path, pids: &mut BTreeSet<i32>) {
+    let procs = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    pids.extend(procs.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&entry.path(), pids);
+        }
+    }
+}
+
+/// Kills every process in a cgroup and below it, and waits until they are gone (at most 5 s).
+pub fn kill(cgroup: &str) -> io::Result<()> {
+    if cgroup.trim_matches('/').is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the root cgroup is nobody's"));
+    }
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mounts = hierarchies()?;
+    loop {
+        let pids = processes(cgroup);
+        if pids.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{cgroup}: processes {pids:?} do not end")));
+        }
+        freeze(&mounts, cgroup, true);
+        for pid in pids.into_iter().chain(processes(cgroup)) {
+            if let Some(pid) = Pid::from_raw(pid) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        for mount in &mounts {
+            let _ = fs::write(below(mount, cgroup).join("cgroup.kill"), "1");
+        }
+        freeze(&mounts, cgroup, false);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+// What is frozen cannot fork away from its killer. v1 only; v2 has cgroup.kill.
+fn freeze(mounts: &[PathBuf], cgroup: &str, frozen: bool) {
+    for mount in mounts {
+        let state = below(mount, cgroup).join("freezer.state");
+        if state.exists() {
+            let _ = fs::write(state, if frozen { "FROZEN" } else { "THAWED" });
+        }
+    }
+}
+
+/// Removes an empty cgroup and all below it, in every hierarchy. What is gone already is a success.
+pub fn remove(cgroup: &str) -> io::Result<()> {
+    if cgroup.trim_matches('/').is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the root cgroup is nobody's"));
+    }
+    hierarchies()?.iter().try_for_each(|mount| remove_tree(&below(mount, cgroup)))
+}
+
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path())?;
+        }
+    }
+    // A process that was just reaped may hold it for a moment.
+    let deadline = Instant::now() + Duration::from_secs(1);
+    loop {
+        match fs::remove_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", dir.display()))),
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hierarchies_of_both_versions_are_found() {
+        let mountinfo = "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
+                         33 31 0:30 /a /elsewhere rw - cgroup cgroup rw,cpuacct\n\
+                         41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n\
+                         23 1 0:2 / /proc rw - proc proc rw\n";
+        assert_eq!(parse(mountinfo), [PathBuf::from("/sys/fs/cgroup/cpu"), PathBuf::from("/sys/fs/cgroup/unified")]);
+    }
+
+    #[test]
+    fn the_root_is_never_killed_or_removed() {
+        assert!(kill("/").is_err() && remove("").is_err() && remove("//").is_err());
+    }
+}

@@ -1,0 +1,123 @@
+//! [`PodClient`] over the connection to a shim.
+
+use std::os::fd::OwnedFd;
+
+use async_trait::async_trait;
+use cofferdam_pod_api::{
+    Attach, Create, Delete, Dial, Exec, List, Op, Outcome, ReopenLog, Signal, Start, Stats as StatsOp, Update, status_from,
+};
+use cofferdam_sandbox::{
+    ByteStreams, ContainerSpec, ContainerStatus, ExecSpec, PodClient, PodError, PodEvent, Stats, Streams,
+};
+use oci_spec::runtime::LinuxResources;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::broadcast;
+
+use crate::shim::Shim;
+use crate::streams::Opening;
+
+pub(crate) fn unexpected() -> PodError {
+    PodError::Protocol("an answer to another question".into())
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, PodError> {
+    serde_json::to_vec(value).map_err(|error| PodError::Invalid(error.to_string()))
+}
+
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PodError> {
+    serde_json::from_slice(bytes).map_err(|error| PodError::Protocol(error.to_string()))
+}
+
+impl Shim {
+    async fn ask(&self, op: Op) -> Result<Outcome, PodError> {
+        self.link()?.ask(op, Vec::new()).await
+    }
+
+    async fn ask_empty(&self, op: Op, fds: Vec<OwnedFd>) -> Result<(), PodError> {
+        match self.link()?.ask(op, fds).await? {
+            Outcome::Empty(_) => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+#[async_trait]
+impl PodClient for Shim {
+    async fn create(&self, spec: &ContainerSpec, log: Option<OwnedFd>) -> Result<ContainerStatus, PodError> {
+        let op = Op::Create(Create { spec: to_json(spec)?, log: log.is_some() });
+        match self.link()?.ask(op, log.into_iter().collect()).await? {
+            Outcome::Status(status) => status_from(status),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn start(&self, container: &str) -> Result<ContainerStatus, PodError> {
+        match self.ask(Op::Start(Start { container: container.into() })).await? {
+            Outcome::Status(status) => status_from(status),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn signal(&self, container: &str, signal: i32, all: bool) -> Result<(), PodError> {
+        self.ask_empty(Op::Signal(Signal { container: container.into(), signal, all }), Vec::new()).await
+    }
+
+    async fn delete(&self, container: &str) -> Result<(), PodError> {
+        self.ask_empty(Op::Delete(Delete { container: container.into() }), Vec::new()).await?;
+        self.forget_exit(container);
+        Ok(())
+    }
+
+    async fn update(&self, container: &str, resources: &LinuxResources) -> Result<LinuxResources, PodError> {
+        match self.ask(Op::Update(Update { container: container.into(), resources: to_json(resources)? })).await? {
+            Outcome::Resources(applied) => from_json(&applied.resources),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<ContainerStatus>, PodError> {
+        match self.ask(Op::List(List {})).await? {
+            Outcome::StatusList(list) => list.containers.into_iter().map(status_from).collect(),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn stats(&self, container: &str) -> Result<Stats, PodError> {
+        match self.ask(Op::Stats(StatsOp { container: container.into() })).await? {
+            Outcome::StatsReply(reply) => from_json(&reply.stats),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn reopen_log(&self, container: &str, log: OwnedFd) -> Result<(), PodError> {
+        self.ask_empty(Op::ReopenLog(ReopenLog { container: container.into() }), vec![log]).await
+    }
+
+    async fn exec(&self, spec: &ExecSpec, stdout: bool, stderr: bool) -> Result<Streams, PodError> {
+        let link = self.link()?;
+        let opening = Opening::new(&link, stdout, stderr)?;
+        let op = Op::Exec(Exec { spec: to_json(spec)?, stream: opening.stream, stdout, stderr });
+        link.ask(op, Vec::new()).await?;
+        Ok(opening.into_streams(spec.stdin, true))
+    }
+
+    async fn attach(&self, container: &str, stdin: bool, stdout: bool, stderr: bool) -> Result<Streams, PodError> {
+        let link = self.link()?;
+        let opening = Opening::new(&link, stdout, stderr)?;
+        let op = Op::Attach(Attach { container: container.into(), stream: opening.stream, stdin, stdout, stderr });
+        link.ask(op, Vec::new()).await?;
+        Ok(opening.into_streams(stdin, false))
+    }
+
+    async fn dial(&self, port: u16) -> Result<ByteStreams, PodError> {
+        let link = self.link()?;
+        let opening = Opening::new(&link, true, false)?;
+        link.ask(Op::Dial(Dial { port: port.into(), stream: opening.stream }), Vec::new()).await?;
+        opening.into_bytes().ok_or_else(unexpected)
+    }
+
+    fn events(&self) -> broadcast::Receiver<PodEvent> {
+        self.subscribe()
+    }
+}

@@ -1,0 +1,243 @@
+//! One connection to a shim: bytes in and out, and who waits for what.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cofferdam_pod_api::{
+    Body, Decoder, MAX_FDS, MAX_FRAME, Op, Outcome, Request, StreamCredit, encode, error_from, opening, sync_after_magic,
+};
+use cofferdam_sandbox::PodError;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::streams::Incoming;
+
+/// Bytes to be sent, and the descriptors that go with the first of them.
+struct Outgoing {
+    bytes: Vec<u8>,
+    fds: Vec<OwnedFd>,
+}
+
+/// What requests and streams hold of a connection.
+pub(crate) struct Link {
+    outgoing: mpsc::UnboundedSender<Outgoing>,
+    state: Mutex<State>,
+    next_request: AtomicU64,
+    next_stream: AtomicU32,
+}
+
+struct State {
+    /// Why the connection is over, once it is.
+    over: Option<PodError>,
+    requests: HashMap<u64, oneshot::Sender<Result<Outcome, PodError>>>,
+    streams: HashMap<u32, Incoming>,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves no state half-changed here: all changes are single inserts and removes.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Link {
+    /// Sends one frame.
+    pub(crate) fn send(&self, body: Body) {
+        self.send_with(body, Vec::new());
+    }
+
+    fn send_with(&self, body: Body, fds: Vec<OwnedFd>) {
+        let mut bytes = Vec::new();
+        encode(&body.into(), &mut bytes);
+        // Fails only when the connection is over, which every waiter is told.
+        let _ = self.outgoing.send(Outgoing { bytes, fds });
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn ask(&self, op: Op, fds: Vec<OwnedFd>) -> Result<Outcome, PodError> {
+        let id = self.next_request.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut state = lock(&self.state);
+            if let Some(over) = &state.over {
+                return Err(over.clone());
+            }
+            state.requests.insert(id, answer);
+        }
+        self.send_with(Body::Request(Request { id, fds: fds.len() as u32, op: Some(op) }), fds);
+        answered.await.unwrap_or_else(|_| Err(PodError::Failed("the connection to the shim is over".into())))
+    }
+
+    /// A number for a new stream, known from now on.
+    pub(crate) fn open_stream(&self, incoming: Incoming) -> Result<u32, PodError> {
+        let number = self.next_stream.fetch_add(1, Ordering::Relaxed);
+        let mut state = lock(&self.state);
+        if let Some(over) = &state.over {
+            return Err(over.clone());
+        }
+        state.streams.insert(number, incoming);
+        Ok(number)
+    }
+
+    /// Forgets a stream. `false`: it was over already.
+    pub(crate) fn forget_stream(&self, stream: u32) -> bool {
+        lock(&self.state).streams.remove(&stream).is_some()
+    }
+
+    /// The connection is over: everybody who waits is told.
+    pub(crate) fn fail(&self, reason: &PodError) {
+        let (requests, streams) = {
+            let mut state = lock(&self.state);
+            state.over = Some(reason.clone());
+            (std::mem::take(&mut state.requests), std::mem::take(&mut state.streams))
+        };
+        requests.into_values().for_each(|request| drop(request.send(Err(reason.clone()))));
+        streams.into_values().for_each(|stream| stream.end(Err(reason.clone())));
+    }
+
+    fn handle(&self, body: Body) -> Result<(), PodError> {
+        match body {
+            Body::Response(response) => {
+                let Some(request) = lock(&self.state).requests.remove(&response.id) else { return Ok(()) };
+                let _ = request.send(match response.outcome {
+                    Some(Outcome::Error(error)) => Err(error_from(error)),
+                    Some(outcome) => Ok(outcome),
+                    None => Err(PodError::Protocol("an answer of a later version".into())),
+                });
+            }
+            Body::StreamData(data) => {
+                let (stream, channel, length) = (data.stream, data.channel, data.data.len());
+                let unread = lock(&self.state).streams.get_mut(&stream).is_some_and(|incoming| !incoming.data(data));
+                if unread && length > 0 {
+                    self.send(Body::StreamCredit(StreamCredit { stream, channel, bytes: length as u32 }));
+                }
+            }
+            Body::StreamCredit(credit) => {
+                if let Some(incoming) = lock(&self.state).streams.get_mut(&credit.stream) {
+                    incoming.credit(credit.bytes)?;
+                }
+            }
+            Body::StreamExit(exit) => {
+                let incoming = lock(&self.state).streams.remove(&exit.stream);
+                if let Some(incoming) = incoming {
+                    incoming.end(exit.error.map_or(Ok(exit.code), |error| Err(error_from(error))));
+                }
+            }
+            _ => return Err(PodError::Protocol("a frame that no shim sends".into())),
+        }
+        Ok(())
+    }
+}
+
+/// The reading side of a fresh connection; `run` it.
+pub(crate) struct Connection {
+    pub(crate) link: Arc<Link>,
+    read: OwnedReadHalf,
+    decoder: Decoder,
+    writer: tokio::task::JoinHandle<()>,
+}
+
+impl Connection {
+    /// Says hello and waits for the answer.
+    pub(crate) async fn open(mut socket: UnixStream) -> Result<Self, PodError> {
+        let failed = |error: io::Error| PodError::Failed(format!("connection to the shim: {error}"));
+        let epoch = random();
+        send_all(&socket, &opening(epoch), &[]).await.map_err(failed)?;
+        let mut decoder = Decoder::new(MAX_FRAME);
+        let mut synced = false;
+        let mut buffer = [0; 4096];
+        let reply = loop {
+            match sync_after_magic(&mut decoder, &mut synced).map_err(|error| PodError::Protocol(error.to_string()))? {
+                Some(frame) => break frame.body,
+                None => match socket.read(&mut buffer).await.map_err(failed)? {
+                    0 => return Err(PodError::Failed("the shim closed the connection before its hello".into())),
+                    length => decoder.push(&buffer[..length]),
+                },
+            }
+        };
+        match reply {
+            Some(Body::HelloReply(reply)) if !reply.error.is_empty() => return Err(PodError::Failed(reply.error)),
+            Some(Body::HelloReply(reply)) if reply.epoch == epoch => {}
+            _ => return Err(PodError::Protocol("the shim's first frame is no answer to the hello".into())),
+        }
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        let (read, write) = socket.into_split();
+        let writer = tokio::spawn(write_all(write, queue));
+        let state = Mutex::new(State { over: None, requests: HashMap::new(), streams: HashMap::new() });
+        let link = Link { outgoing, state, next_request: AtomicU64::new(1), next_stream: AtomicU32::new(1) };
+        Ok(Connection { link: Arc::new(link), read, decoder, writer })
+    }
+
+    /// Reads until the connection is over, and says why; events go to the caller.
+    pub(crate) async fn run(mut self, mut event: impl FnMut(cofferdam_pod_api::event::Kind)) -> PodError {
+        let reason = loop {
+            match self.decoder.next_frame() {
+                Ok(Some(frame)) => match frame.body {
+                    Some(Body::Event(announced)) => announced.kind.into_iter().for_each(&mut event),
+                    Some(body) => {
+                        if let Err(error) = self.link.handle(body) {
+                            break error;
+                        }
+                    }
+                    None => {}
+                },
+                Ok(None) => {
+                    let mut buffer = [0; 16 * 1024];
+                    match self.read.read(&mut buffer).await {
+                        Ok(0) => break PodError::Failed("the shim closed the connection".into()),
+                        Ok(length) => self.decoder.push(&buffer[..length]),
+                        Err(error) => break PodError::Failed(format!("connection to the shim: {error}")),
+                    }
+                }
+                Err(error) => break PodError::Protocol(error.to_string()),
+            }
+        };
+        self.writer.abort();
+        reason
+    }
+}
+
+async fn write_all(write: tokio::net::unix::OwnedWriteHalf, mut queue: mpsc::UnboundedReceiver<Outgoing>) {
+    while let Some(Outgoing { bytes, fds }) = queue.recv().await {
+        if send_all(write.as_ref(), &bytes, &fds).await.is_err() {
+            // The reading side notices as well, and tells everybody.
+            return;
+        }
+    }
+}
+
+async fn send_all(socket: &UnixStream, mut bytes: &[u8], fds: &[OwnedFd]) -> io::Result<()> {
+    let mut fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+    if fds.len() > MAX_FDS {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors for one request"));
+    }
+    while !bytes.is_empty() {
+        let sent = socket
+            .async_io(Interest::WRITABLE, || {
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+                let mut control = SendAncillaryBuffer::new(&mut space);
+                if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+                    return Err(io::Error::other("no room for descriptors"));
+                }
+                Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
+            })
+            .await?;
+        fds.clear();
+        bytes = &bytes[sent..];
+    }
+    Ok(())
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Uniqueness is all that is asked for; time does as well where the kernel has no random numbers yet.
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        _ => std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64),
+    }
+}

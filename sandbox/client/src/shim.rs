@@ -1,0 +1,221 @@
+//! One live shim.
+//!
+//! ```text
+//!  connected ──connection breaks, process lives──> reconnecting ──> connected
+//!      └──────────── process ends ──────────────────────┴─────────> gone (final)
+//! ```
+//! Only `watch` (one task a shim) changes that state.
+
+use std::collections::HashSet;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cofferdam_pod_api::{Boot, Op, Outcome, Stop, event};
+use cofferdam_sandbox::{ContainerExit, ContainerState, PodClient, PodError, PodEvent, ProcessIdentity};
+use rustix::process::{Signal, pidfd_send_signal};
+use tokio::sync::{broadcast, watch};
+
+use crate::client::unexpected;
+use crate::death::{self, PidFd};
+use crate::link::{Connection, Link, lock};
+use crate::socket;
+
+/// Events that a slow subscriber may be behind before it misses some (and must list).
+const EVENTS: usize = 256;
+
+/// How often, and how far apart, a lost connection to a live shim is tried again before the shim is given up and killed.
+const RETRIES: u32 = 20;
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How long a shim may take to kill its containers and end.
+const STOP: Duration = Duration::from_secs(20);
+
+/// See the module. Made by [`crate::Launcher`].
+pub struct Shim {
+    dir: PathBuf,
+    identity: ProcessIdentity,
+    pidfd: Arc<PidFd>,
+    state: Mutex<State>,
+    ended: watch::Sender<bool>,
+}
+
+struct State {
+    link: Result<Arc<Link>, PodError>,
+    events: broadcast::Sender<PodEvent>,
+    /// Containers whose exit was announced: after a reconnect they are not announced again.
+    announced: HashSet<String>,
+    /// The shim's own last word.
+    last_word: Option<String>,
+    /// Whole, once the shim is gone.
+    gone: Option<String>,
+}
+
+impl Shim {
+    pub(crate) fn start(dir: PathBuf, identity: ProcessIdentity, pidfd: Arc<PidFd>, connection: Connection) -> Arc<Self> {
+        let state = State {
+            link: Ok(connection.link.clone()),
+            events: broadcast::channel(EVENTS).0,
+            announced: HashSet::new(),
+            last_word: None,
+            gone: None,
+        };
+        let shim = Arc::new(Shim { dir, identity, pidfd, state: Mutex::new(state), ended: watch::channel(false).0 });
+        tokio::spawn(shim.clone().watch(connection));
+        shim
+    }
+
+    /// The shim's process.
+    pub fn identity(&self) -> &ProcessIdentity {
+        &self.identity
+    }
+
+    /// Why it is gone, once it is.
+    pub fn gone(&self) -> Option<String> {
+        lock(&self.state).gone.clone()
+    }
+
+    pub(crate) fn link(&self) -> Result<Arc<Link>, PodError> {
+        let state = lock(&self.state);
+        match &state.gone {
+            Some(reason) => Err(PodError::Gone(reason.clone())),
+            None => state.link.clone(),
+        }
+    }
+
+    pub(crate) fn forget_exit(&self, container: &str) {
+        lock(&self.state).announced.remove(container);
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<PodEvent> {
+        let state = lock(&self.state);
+        match &state.gone {
+            None => state.events.subscribe(),
+            Some(reason) => {
+                let (sender, receiver) = broadcast::channel(1);
+                let _ = sender.send(PodEvent::Gone(reason.clone()));
+                receiver
+            }
+        }
+    }
+
+    /// Boots the VM behind the shim of a VM sandbox; answers once its agent is set up. `config` and the answer are JSON that the VM
+    /// sandbox and its shim know.
+    pub async fn boot(&self, config: Vec<u8>, fds: Vec<OwnedFd>) -> Result<Vec<u8>, PodError> {
+        match self.link()?.ask(Op::Boot(Boot { config }), fds).await? {
+            Outcome::Booted(booted) => Ok(booted.processes),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Kills all containers, lets the shim record their exits and undo what it made, and waits for its end. A shim that does not answer is killed
+    /// with all it ran. Success if it is gone already.
+    pub async fn stop(&self) -> Result<(), PodError> {
+        let asked = async {
+            if let Ok(link) = self.link() {
+                let _ = link.ask(Op::Stop(Stop {}), Vec::new()).await;
+            }
+            self.wait().await;
+        };
+        if tokio::time::timeout(STOP, asked).await.is_err() {
+            tracing::warn!(pid = self.identity.pid, "the shim does not stop, it is killed");
+            self.kill().await;
+        }
+        Ok(())
+    }
+
+    /// Kills the shim; its containers follow.
+    pub async fn kill(&self) {
+        let _ = pidfd_send_signal(&*self.pidfd, Signal::KILL);
+        self.wait().await;
+    }
+
+    /// Waits until it is gone, and what it ran is killed.
+    pub async fn wait(&self) {
+        let mut ended = self.ended.subscribe();
+        // The sender lives as long as this shim, so this only ends when it is gone.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    fn announce(&self, kind: event::Kind) {
+        match kind {
+            event::Kind::Exited(exited) => self.exited(exited.into()),
+            event::Kind::Gone(gone) => lock(&self.state).last_word = Some(gone.reason),
+        }
+    }
+
+    fn exited(&self, exit: ContainerExit) {
+        let mut state = lock(&self.state);
+        if state.announced.insert(exit.container.clone()) {
+            let _ = state.events.send(PodEvent::Exited(exit));
+        }
+    }
+
+    async fn watch(self: Arc<Self>, first: Connection) {
+        let mut connection = Some(first);
+        while let Some(current) = connection.take() {
+            let link = current.link.clone();
+            let lost = current.run(|kind| self.announce(kind)).await;
+            link.fail(&lost);
+            connection = self.reconnect(lost).await;
+            if connection.is_some() {
+                let shim = self.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = shim.catch_up().await {
+                        tracing::warn!(%error, "exits missed while a shim could not be reached");
+                    }
+                });
+            }
+        }
+        let _ = pidfd_send_signal(&*self.pidfd, Signal::KILL);
+        let status = self.pidfd.ended().await;
+        self.bury(status).await;
+    }
+
+    /// A lost connection is either the shim's end or an accident.
+    async fn reconnect(&self, lost: PodError) -> Option<Connection> {
+        lock(&self.state).link = Err(lost.clone());
+        for _ in 0..RETRIES {
+            if tokio::time::timeout(RETRY, self.pidfd.ended()).await.is_ok() {
+                return None;
+            }
+            tracing::warn!(pid = self.identity.pid, %lost, "the connection to a live shim is lost, trying again");
+            if let Ok(socket) = socket::connect(&self.dir).await
+                && let Ok(connection) = Connection::open(socket).await
+            {
+                lock(&self.state).link = Ok(connection.link.clone());
+                return Some(connection);
+            }
+        }
+        lock(&self.state).last_word = Some(format!("its shim could not be reached any more: {lost}"));
+        None
+    }
+
+    /// The shim is dead: whatever it ran is killed, exits that it recorded are told, and then its end.
+    async fn bury(&self, status: Option<String>) {
+        let dir = self.dir.clone();
+        let records = tokio::task::spawn_blocking(move || death::bury(&dir)).await.unwrap_or_default();
+        records.exits.into_iter().for_each(|exit| self.exited(exit));
+        let mut state = lock(&self.state);
+        let reason = state.last_word.take().or(records.gone).unwrap_or_else(|| match status {
+            Some(status) => format!("its shim ended: {status}"),
+            None => "its shim ended".into(),
+        });
+        tracing::info!(pid = self.identity.pid, reason, "a shim is gone");
+        state.gone = Some(reason.clone());
+        let _ = state.events.send(PodEvent::Gone(reason));
+        drop(state);
+        self.ended.send_replace(true);
+    }
+
+    // After a reconnect: exits that were missed are announced now.
+    async fn catch_up(&self) -> Result<(), PodError> {
+        for status in self.list().await? {
+            if let (ContainerState::Exited, Some(exit)) = (status.state, status.exit) {
+                self.exited(exit);
+            }
+        }
+        Ok(())
+    }
+}
