@@ -1,0 +1,88 @@
+//! One entry of a layer's tar.
+
+use std::io::Read;
+
+use tar::EntryType;
+
+use crate::child::Failure;
+use crate::stream::{Item, Stream};
+use crate::tree::{Meta, Tree};
+use crate::tree_ops::{invalid, path_of};
+use crate::unpack::Refusal;
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Other names of aufs's own, which mean nothing in an overlay.
+const AUFS: &[u8] = b".wh..wh.";
+
+/// Applies an entry; its content is what `stream` reads.
+pub(crate) fn apply<R: Read>(tree: &mut Tree, item: &Item, stream: &mut Stream<R>) -> Result<(), Failure> {
+    let path = path_of(&item.path)?;
+    let Some((name, dir)) = path.split_last() else {
+        return Ok(tree.root(&meta(item)?)?);
+    };
+    if name.starts_with(WHITEOUT) {
+        return Ok(whiteout(tree, dir, name)?);
+    }
+    let meta = meta(item)?;
+    match item.kind {
+        EntryType::Regular | EntryType::Continuous => return tree.file(dir, name, &meta, stream),
+        EntryType::Directory => tree.directory(dir, name, &meta)?,
+        EntryType::Symlink => tree.symlink(dir, name, &item.link, &meta)?,
+        EntryType::Link => tree.hard_link(dir, name, &path_of(&item.link)?)?,
+        EntryType::Fifo => tree.fifo(dir, name, &meta)?,
+        // Containers get their devices from the runtime, in a /dev of their own; a node in a layer would only be a way
+        // to the host's devices. The one exception is overlay's own form of a whiteout.
+        EntryType::Char if item.device == (0, 0) => tree.whiteout(dir, name)?,
+        EntryType::Char | EntryType::Block => tree.skip_device(),
+        other => return Err(invalid(&path, &format!("has the unknown type {:?}", other.as_byte() as char)).into()),
+    }
+    Ok(())
+}
+
+fn whiteout(tree: &mut Tree, dir: &[&[u8]], name: &[u8]) -> Result<(), Refusal> {
+    if name == OPAQUE {
+        return tree.opaque(dir);
+    }
+    if name.starts_with(AUFS) {
+        return Ok(());
+    }
+    match &name[WHITEOUT.len()..] {
+        b"" | b"." | b".." => Err(invalid(&[dir, &[name]].concat(), "is a whiteout of nothing")),
+        hidden => tree.whiteout(dir, hidden),
+    }
+}
+
+fn meta(item: &Item) -> Result<Meta, Refusal> {
+    let id = |n: u64| u32::try_from(n).ok().filter(|n| *n != u32::MAX);
+    let (Some(uid), Some(gid)) = (id(item.uid), id(item.gid)) else {
+        return Err(invalid(&[&item.path], "has an owner that is no user id"));
+    };
+    let xattrs = item.xattrs.iter().filter(|(name, _)| is_kept(name)).cloned().collect();
+    Ok(Meta { uid, gid, mode: item.mode, mtime: item.mtime, xattrs })
+}
+
+/// `trusted.*` and what overlay uses itself could change how layers stack; `security.*` other than file capabilities
+/// belongs to the node's own security modules: both are dropped.
+fn is_kept(name: &[u8]) -> bool {
+    name == b"security.capability"
+        || name.starts_with(b"system.posix_acl_")
+        || name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_that_steer_overlay_or_the_node_are_dropped() {
+        for kept in ["security.capability", "user.mime_type", "system.posix_acl_access"] {
+            assert!(is_kept(kept.as_bytes()), "{kept}");
+        }
+        for dropped in
+            ["trusted.overlay.opaque", "user.overlay.redirect", "security.selinux", "security.ima", "btrfs.x"]
+        {
+            assert!(!is_kept(dropped.as_bytes()), "{dropped}");
+        }
+    }
+}

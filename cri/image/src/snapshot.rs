@@ -1,0 +1,183 @@
+//! Writable layers of containers.
+//!
+//! `layers.json` is written before the directories it stands for; a snapshot without it was never handed out.
+
+use std::collections::HashMap;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use crate::state::Store;
+use crate::usage::{Usage, measure};
+use crate::{ImageError, files, names};
+
+/// What an overlay of a container is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rootfs {
+    /// Layers of the image, top first; never empty.
+    pub lowerdirs: Vec<PathBuf>,
+    /// The writable layer.
+    pub upper: PathBuf,
+    /// Overlay's own; on the same file system.
+    pub work: PathBuf,
+}
+
+/// A writable layer in memory.
+pub(crate) struct Snapshot {
+    /// Hex of the diff ids, top first, each once.
+    pub layers: Vec<String>,
+    pub usage: Usage,
+    measured: Option<Instant>,
+}
+
+/// Measuring walks the files.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
+const EMPTY: Usage = Usage { bytes: 4096, inodes: 1 };
+
+impl Snapshot {
+    /// Those on disk. One that was never handed out is removed.
+    pub fn load_all(root: &Path) -> std::io::Result<HashMap<String, Snapshot>> {
+        let mut found = HashMap::new();
+        let dir = root.join("snapshots");
+        for name in files::names(&dir)?.into_iter().filter(|name| !name.starts_with('.')) {
+            let layers =
+                std::fs::read(dir.join(&name).join("layers.json")).ok().and_then(|b| serde_json::from_slice(&b).ok());
+            match layers {
+                Some(layers) => drop(found.insert(name, Snapshot { layers, usage: EMPTY, measured: None })),
+                None => files::remove_tree(&dir.join(&name))?,
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Blocking.
+pub(crate) fn prepare(store: &Arc<Store>, container: &str, image_id: &str) -> Result<Rootfs, ImageError> {
+    check(container)?;
+    let dir = store.root().join("snapshots").join(container);
+    let (layers, old) = {
+        let mut state = store.lock();
+        let image = state.document.images.get(image_id);
+        let image = image.ok_or_else(|| ImageError::NotFound(format!("image {image_id:?} not found")))?;
+        let layers = stack(&image.layers)?;
+        // From here on no sweep takes them.
+        let snapshot = Snapshot { layers: layers.clone(), usage: EMPTY, measured: Some(Instant::now()) };
+        (layers, state.snapshots.insert(container.to_owned(), snapshot))
+    };
+    if old.is_some_and(|old| old.layers != layers) {
+        return Err(ImageError::Invalid(format!("container {container} has a writable layer on another image")));
+    }
+    let lowerdirs: Vec<PathBuf> = match layers.is_empty() {
+        true => vec![store.root().join("empty")],
+        false => layers.iter().map(|key| store.layer_dir(key)).collect(),
+    };
+    let rootfs = Rootfs { upper: dir.join("upper"), work: dir.join("work"), lowerdirs };
+    make(&dir, &layers, &rootfs).map_err(|e| {
+        let _ = remove(store, container);
+        ImageError::io(format!("make {}", dir.display()), e)
+    })?;
+    Ok(rootfs)
+}
+
+fn make(dir: &Path, layers: &[String], rootfs: &Rootfs) -> std::io::Result<()> {
+    if rootfs.work.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir)?;
+    let intent = dir.join("layers.part");
+    std::fs::write(&intent, serde_json::to_vec(layers)?)?;
+    std::fs::rename(&intent, dir.join("layers.json"))?;
+    std::fs::create_dir_all(&rootfs.upper)?;
+    // The root of an overlay is that of its upper layer.
+    let below = rootfs.lowerdirs[0].metadata()?;
+    std::os::unix::fs::chown(&rootfs.upper, Some(below.uid()), Some(below.gid()))?;
+    std::fs::set_permissions(&rootfs.upper, Permissions::from_mode(below.mode() & 0o7777))?;
+    std::fs::create_dir_all(&rootfs.work)
+}
+
+/// Top first. An overlay refuses a directory twice; the upper place of an equal layer is the one that counts.
+fn stack(diff_ids: &[String]) -> Result<Vec<String>, ImageError> {
+    let mut layers = Vec::new();
+    for diff_id in diff_ids.iter().rev() {
+        let key = names::hex_of(diff_id)?.to_owned();
+        if !layers.contains(&key) {
+            layers.push(key);
+        }
+    }
+    Ok(layers)
+}
+
+/// Blocking, but the files of a large layer go after the answer.
+pub(crate) fn remove(store: &Arc<Store>, container: &str) -> Result<(), ImageError> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    check(container)?;
+    let dir = store.root().join("snapshots");
+    let aside = dir.join(format!(".old-{}-{container}", COUNT.fetch_add(1, SeqCst)));
+    let moved = std::fs::rename(dir.join(container), &aside);
+    store.lock().snapshots.remove(container);
+    match moved {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(|e| ImageError::io(format!("remove the writable layer of {container}"), e))?,
+    }
+    std::thread::spawn(move || {
+        if let Err(e) = files::remove_tree(&aside) {
+            tracing::warn!(path = %aside.display(), error = %e, "a removed writable layer stays until the next start");
+        }
+    });
+    Ok(())
+}
+
+/// Measures in the background what was not measured lately.
+pub(crate) fn refresh(store: &Arc<Store>) {
+    static RUNNING: AtomicBool = AtomicBool::new(false);
+    let stale: Vec<String> = {
+        let state = store.lock();
+        let stale = |s: &Snapshot| s.measured.is_none_or(|at| at.elapsed() > MEASURE_EVERY);
+        state.snapshots.iter().filter(|(_, s)| stale(s)).map(|(name, _)| name.clone()).collect()
+    };
+    if stale.is_empty() || RUNNING.swap(true, SeqCst) {
+        return;
+    }
+    let store = store.clone();
+    std::thread::spawn(move || {
+        for name in stale {
+            let usage = measure(&store.root().join("snapshots").join(&name).join("upper"));
+            if let Some(snapshot) = store.lock().snapshots.get_mut(&name) {
+                (snapshot.usage, snapshot.measured) = (usage, Some(Instant::now()));
+            }
+        }
+        RUNNING.store(false, SeqCst);
+    });
+}
+
+/// An id becomes a file name.
+fn check(container: &str) -> Result<(), ImageError> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if container.is_empty() || container.starts_with('.') || !container.bytes().all(good) {
+        return Err(ImageError::Invalid(format!("container id {container:?} is no file name")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_stacked_top_first_and_each_once() {
+        let ids: Vec<String> = ["a", "b", "a", "c"].map(|t| names::sha256(t.as_bytes())).into();
+        let key = |text: &str| names::hex_of(&names::sha256(text.as_bytes())).unwrap().to_owned();
+        assert_eq!(stack(&ids).unwrap(), [key("c"), key("a"), key("b")]);
+    }
+
+    #[test]
+    fn a_container_id_never_leaves_the_directory() {
+        for bad in ["", "..", "a/b", ".old-1-x", "a\0"] {
+            assert!(check(bad).is_err(), "{bad:?}");
+        }
+        assert!(check("0123abc").is_ok());
+    }
+}

@@ -1,0 +1,245 @@
+//! What is on disk, and what of it is in use.
+//!
+//! The one owner of the root directory. `images.json` changes only in `commit`; a layer enters by `publish` and leaves by
+//! `sweep`, which takes what no image, no snapshot and no running pull (`hold`) names. Readers see memory only.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use oci_spec::image::ImageConfiguration;
+
+use crate::metadata::Document;
+use crate::snapshot::Snapshot;
+use crate::usage::Usage;
+use crate::{ImageError, files, names};
+
+/// How long a torn download waits to be resumed.
+const KEEP_INGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// The store.
+pub(crate) struct Store {
+    root: PathBuf,
+    writer: Mutex<()>,
+    state: Mutex<State>,
+}
+
+/// In memory.
+#[derive(Default)]
+pub(crate) struct State {
+    pub document: Arc<Document>,
+    pub configs: HashMap<String, Arc<ImageConfiguration>>,
+    /// By hex of the diff id.
+    pub layers: HashMap<String, Usage>,
+    pub snapshots: HashMap<String, Snapshot>,
+    held: HashMap<String, usize>,
+    removed: u64,
+}
+
+impl Store {
+    /// Opens the store and removes what a kill has left behind.
+    pub fn open(root: &Path) -> Result<Self, ImageError> {
+        for dir in ["blobs", "ingest", "layers", "snapshots", "empty"] {
+            let path = root.join(dir);
+            std::fs::create_dir_all(&path).map_err(|e| ImageError::io(path.display(), e))?;
+        }
+        close(root).map_err(|e| ImageError::io(root.display(), e))?;
+        let store = Store { root: root.to_owned(), writer: Mutex::default(), state: Mutex::default() };
+        let mut document = Document::load(&store.metadata())?;
+        let failed = |e| ImageError::io(format!("open {}", root.display()), e);
+        let on_disk: HashSet<String> = files::names(&root.join("layers")).map_err(failed)?.into_iter().collect();
+        let configs = store.complete(&mut document, &on_disk)?;
+        {
+            let mut state = store.lock();
+            state.layers = on_disk
+                .iter()
+                .map(|key| (key.clone(), document.layers.get(key).copied().unwrap_or_default()))
+                .collect();
+            state.snapshots = Snapshot::load_all(root).map_err(failed)?;
+            state.configs = configs;
+            state.document = Arc::new(document);
+        }
+        store.tidy().map_err(failed)?;
+        store.sweep()?;
+        Ok(store)
+    }
+
+    /// Drops images whose config or layers are gone: they can be pulled again, but not run.
+    fn complete(
+        &self,
+        document: &mut Document,
+        on_disk: &HashSet<String>,
+    ) -> Result<HashMap<String, Arc<ImageConfiguration>>, ImageError> {
+        let mut configs = HashMap::new();
+        let mut lost = Vec::new();
+        for (id, image) in &document.images {
+            let whole = image.layers.iter().all(|d| names::hex_of(d).is_ok_and(|hex| on_disk.contains(hex)));
+            let config = std::fs::read(self.blob(names::hex_of(id)?)).ok().filter(|bytes| names::sha256(bytes) == *id);
+            match config.and_then(|bytes| serde_json::from_slice(&bytes).ok()).filter(|_| whole) {
+                Some(config) => drop(configs.insert(id.clone(), Arc::new(config))),
+                None => lost.push(id.clone()),
+            }
+        }
+        for id in &lost {
+            tracing::warn!(image = %id, "parts of the image are gone from the disk: it is forgotten");
+            document.remove(id);
+        }
+        if !lost.is_empty() {
+            document.save(&self.metadata())?;
+        }
+        Ok(configs)
+    }
+
+    /// Removes half-made and half-removed files.
+    fn tidy(&self) -> std::io::Result<()> {
+        for dir in ["layers", "snapshots"] {
+            for name in files::names(&self.root.join(dir))? {
+                if name.starts_with('.') {
+                    self.lock().layers.remove(&name);
+                    files::remove_tree(&self.root.join(dir).join(name))?;
+                }
+            }
+        }
+        let known: HashSet<String> =
+            self.lock().configs.keys().filter_map(|id| names::hex_of(id).ok()).map(str::to_owned).collect();
+        for name in files::names(&self.root.join("blobs"))? {
+            if !known.contains(&name) {
+                files::remove_file(&self.root.join("blobs").join(name))?;
+            }
+        }
+        for name in files::names(&self.root.join("ingest"))? {
+            let path = self.root.join("ingest").join(name);
+            let age =
+                path.metadata().and_then(|m| m.modified()).ok().and_then(|t| SystemTime::now().duration_since(t).ok());
+            if age.is_none_or(|age| age > KEEP_INGEST) {
+                files::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state. Never held across a wait or a slow operation.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes `images.json`: on disk first, then in memory. Blocking.
+    pub fn commit(&self, change: impl FnOnce(&mut Document)) -> Result<(), ImageError> {
+        let _one = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut document = (*self.lock().document).clone();
+        change(&mut document);
+        document.save(&self.metadata())?;
+        self.lock().document = Arc::new(document);
+        Ok(())
+    }
+
+    /// Makes all layers durable. Blocking.
+    pub fn sync(&self) -> Result<(), ImageError> {
+        let path = self.root.join("layers");
+        let dir = std::fs::File::open(&path).map_err(|e| ImageError::io(path.display(), e))?;
+        rustix::fs::syncfs(&dir).map_err(|e| ImageError::io("sync layers", e.into()))
+    }
+
+    /// Keeps layers and configs, there or not yet there, from being swept.
+    pub fn hold(self: &Arc<Self>, keys: Vec<String>) -> Hold {
+        let mut state = self.lock();
+        for key in &keys {
+            *state.held.entry(key.clone()).or_default() += 1;
+        }
+        Hold { store: self.clone(), keys }
+    }
+
+    /// What a layer takes, if it is there.
+    pub fn layer(&self, key: &str) -> Option<Usage> {
+        self.lock().layers.get(key).copied()
+    }
+
+    /// Moves an unpacked layer into its place. If somebody else was faster, that one stays.
+    pub fn publish(&self, from: &Path, key: &str, usage: Usage) -> std::io::Result<()> {
+        let mut state = self.lock();
+        if !state.layers.contains_key(key) {
+            std::fs::rename(from, self.layer_dir(key))?;
+            state.layers.insert(key.to_owned(), usage);
+            return Ok(());
+        }
+        drop(state);
+        files::remove_tree(from)
+    }
+
+    /// Removes layers and configs that nobody names. Blocking.
+    pub fn sweep(&self) -> Result<(), ImageError> {
+        let mut doomed = Vec::new();
+        {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let mut used = state.document.used_layers();
+            used.extend(state.snapshots.values().flat_map(|s| s.layers.iter().cloned()));
+            used.extend(state.held.keys().cloned());
+            let gone: Vec<String> = state.layers.keys().filter(|key| !used.contains(*key)).cloned().collect();
+            for key in gone {
+                state.removed += 1;
+                let aside = self.root.join("layers").join(format!(".old-{}-{key}", state.removed));
+                std::fs::rename(self.layer_dir(&key), &aside).map_err(|e| ImageError::io("remove a layer", e))?;
+                state.layers.remove(&key);
+                doomed.push(aside);
+            }
+            let unused = |id: &String| !state.document.images.contains_key(id) && !state.held.contains_key(id);
+            let gone: Vec<String> = state.configs.keys().filter(|id| unused(id)).cloned().collect();
+            for id in gone {
+                files::remove_file(&self.blob(names::hex_of(&id)?))
+                    .map_err(|e| ImageError::io("remove a config", e))?;
+                state.configs.remove(&id);
+            }
+        }
+        doomed.iter().try_for_each(|path| files::remove_tree(path)).map_err(|e| ImageError::io("remove a layer", e))
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn blob(&self, hex: &str) -> PathBuf {
+        self.root.join("blobs").join(hex)
+    }
+
+    pub fn ingest(&self, hex: &str) -> PathBuf {
+        self.root.join("ingest").join(hex)
+    }
+
+    pub fn layer_dir(&self, key: &str) -> PathBuf {
+        self.root.join("layers").join(key)
+    }
+
+    fn metadata(&self) -> PathBuf {
+        self.root.join("images.json")
+    }
+}
+
+/// Layers hold setuid programs: no user of the node may reach them.
+fn close(root: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(root.join("layers"), std::fs::Permissions::from_mode(0o700))?;
+    std::fs::set_permissions(root.join("snapshots"), std::fs::Permissions::from_mode(0o700))
+}
+
+/// Keeps what it names until it is dropped.
+pub(crate) struct Hold {
+    store: Arc<Store>,
+    keys: Vec<String>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut state = self.store.lock();
+        for key in &self.keys {
+            if let Some(count) = state.held.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    state.held.remove(key);
+                }
+            }
+        }
+    }
+}

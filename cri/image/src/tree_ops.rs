@@ -1,0 +1,156 @@
+//! Names of entries, and single steps on files: each by a directory's descriptor and a name that is never followed.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+
+use crate::tree::Meta;
+use crate::unpack::{Refusal, RefusalKind};
+
+/// A path below the root, its components.
+pub(crate) type Path<'a> = [&'a [u8]];
+
+/// The components of an entry's name below the root. A leading `/` means the root; `..` is refused.
+pub(crate) fn path_of(name: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
+    let parts: Vec<&[u8]> = name.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+    if parts.iter().any(|part| *part == b"..") {
+        return Err(invalid(&parts, "leaves its directory by \"..\""));
+    }
+    if name.contains(&0) {
+        return Err(invalid(&parts, "contains a zero byte"));
+    }
+    Ok(parts)
+}
+
+/// Where a link in `dir` points, in components below the root; `..` of the root is the root.
+pub(crate) fn link_target(dir: &Path, text: &[u8]) -> Vec<Vec<u8>> {
+    let mut target: Vec<Vec<u8>> =
+        if text.starts_with(b"/") { Vec::new() } else { dir.iter().map(|p| p.to_vec()).collect() };
+    for part in text.split(|b| *b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(target.pop()),
+            name => target.push(name.to_vec()),
+        }
+    }
+    target
+}
+
+/// A refusal of an entry.
+pub(crate) fn invalid(path: &Path, text: &str) -> Refusal {
+    Refusal { kind: RefusalKind::Invalid, text: format!("layer entry {:?} {text}", lossy(path)) }
+}
+
+pub(crate) fn at(path: &Path, step: &str, error: Errno) -> Refusal {
+    let kind = match error {
+        Errno::NOSPC | Errno::DQUOT => RefusalKind::Exhausted,
+        Errno::IO | Errno::ROFS | Errno::NOMEM | Errno::MFILE | Errno::NFILE => RefusalKind::Failed,
+        _ => RefusalKind::Invalid,
+    };
+    Refusal { kind, text: format!("layer entry {:?}: {step}: {error}", lossy(path)) }
+}
+
+pub(crate) fn lossy(path: &Path) -> String {
+    String::from_utf8_lossy(&path.join(&b'/')).into_owned()
+}
+
+pub(crate) fn join<'a>(dir: &Path<'a>, name: &'a [u8]) -> Vec<&'a [u8]> {
+    [dir, &[name]].concat()
+}
+
+/// A directory below the root, as a handle for *at calls.
+pub(crate) fn open_in_root(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { b"." } else { path };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)
+}
+
+pub(crate) fn open_dir(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(
+        parent,
+        name,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+}
+
+pub(crate) fn is_whiteout(parent: BorrowedFd<'_>, name: &[u8]) -> bool {
+    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::CharacterDevice && s.st_rdev == 0)
+}
+
+/// Removes what has that name, with all below it.
+pub(crate) fn remove(parent: BorrowedFd<'_>, name: &[u8], depth: u32) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR) => {}
+        other => return other,
+    }
+    // Each level needs a descriptor; no image nests deeper.
+    if depth > 400 {
+        return Err(Errno::LOOP);
+    }
+    let dir = open_dir(parent, name)?;
+    for entry in Dir::read_from(&dir)? {
+        let entry = entry?;
+        let child = entry.file_name().to_bytes();
+        if child != b"." && child != b".." {
+            remove(dir.as_fd(), child, depth + 1)?;
+        }
+    }
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
+
+/// Owner first: changing it clears setuid bits and file capabilities.
+pub(crate) fn set_meta(fd: BorrowedFd<'_>, meta: &Meta) -> Result<(), Errno> {
+    rustix::fs::fchown(fd, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))?;
+    rustix::fs::fchmod(fd, Mode::from_raw_mode(meta.mode as RawMode))?;
+    for (name, value) in &meta.xattrs {
+        match rustix::fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty()) {
+            // The file system has none; containers find them missing, as on other runtimes.
+            Err(Errno::OPNOTSUPP) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn both(time: Timespec) -> Timestamps {
+    Timestamps { last_access: time, last_modification: time }
+}
+
+pub(crate) fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::write(file, bytes) {
+            Ok(n) => bytes = &bytes[n..],
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_below_the_root_and_dots_that_leave_are_refused() {
+        assert_eq!(path_of(b"/etc/./x").unwrap(), [b"etc".as_slice(), b"x"]);
+        assert!(path_of(b"./").unwrap().is_empty());
+        for bad in ["../x", "a/../../x", "..", "a/.."] {
+            assert!(path_of(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(path_of(b"a\0b").is_err());
+    }
+
+    #[test]
+    fn a_link_never_points_above_the_root() {
+        assert_eq!(link_target(&[b"a", b"b"], b"../c"), [b"a".to_vec(), b"c".to_vec()]);
+        assert_eq!(link_target(&[b"a"], b"../../../etc"), [b"etc".to_vec()]);
+        assert_eq!(link_target(&[b"a"], b"/usr/lib"), [b"usr".to_vec(), b"lib".to_vec()]);
+    }
+}

@@ -1,0 +1,272 @@
+//! Layers that are hostile, or just special, through the confined child.
+
+mod support;
+
+use std::fs::Metadata;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use cofferdam_image::{ImageError, ImageService, Limits};
+use support::{Packed, Tar, files, image, open, skipped};
+use tar::EntryType;
+
+struct Ground {
+    dir: tempfile::TempDir,
+    service: ImageService,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let service = open(dir.path());
+        Ground { dir, service }
+    }
+
+    /// Unpacks layers, bottom first; the lower directories, top first.
+    async fn load(&self, layers: Vec<Tar>) -> Result<Vec<PathBuf>, ImageError> {
+        let layers: Vec<_> = layers.into_iter().map(|l| (l.bytes(), Packed::Gzip)).collect();
+        let image = image(&layers);
+        let path = self.dir.path().join("archive.tar");
+        std::fs::write(&path, image.docker_archive("test:1")).unwrap();
+        self.service.load(&path).await?;
+        let container = image.id()[7..].to_owned();
+        Ok(self.service.prepare_rootfs(&container, &image.id()).await?.lowerdirs)
+    }
+
+    async fn one(&self, layer: Tar) -> PathBuf {
+        self.load(vec![layer]).await.unwrap().remove(0)
+    }
+}
+
+fn meta(path: impl AsRef<Path>) -> Metadata {
+    std::fs::symlink_metadata(path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_leave_the_root_are_refused_and_leave_nothing() {
+    if skipped() {
+        return;
+    }
+    let ground = Ground::new();
+    let victim = ground.dir.path().join("victim");
+    std::fs::write(&victim, b"untouched").unwrap();
+    for (layer, says) in [
+        (Tar::new().file("../../../victim", 0o644, b"x"), "victim"),
+        (Tar::new().file("a/../../victim", 0o644, b"x"), "victim"),
+        (Tar::new().hard_link("h", "../../victim"), "victim"),
+        (Tar::new().hard_link("h", "/etc/passwd"), "passwd"),
+        (Tar::new().symlink("s", "/etc").hard_link("h", "s/passwd"), "passwd"),
+        (Tar::new().file("f", 0o644, b"").file("f/below", 0o644, b"x"), "below"),
+        (Tar::new().file("d/.wh...", 0o644, b""), "whiteout"),
+        (Tar::new().entry(EntryType::new(b'Z'), "z", "", 0o644, b""), "type"),
+        (Tar::new().pax(&[("path", b"a/../../victim")]).file("f", 0o644, b"x"), "victim"),
+        (Tar::new().pax(&[("GNU.sparse.major", b"1")]).file("f", 0o644, b"x"), "sparse"),
+    ] {
+        let error = ground.load(vec![layer]).await.unwrap_err();
+        assert!(matches!(&error, ImageError::Invalid(text) if text.contains(says)), "{error}");
+    }
+    assert_eq!(std::fs::read(&victim).unwrap(), b"untouched");
+    assert!(files(ground.dir.path(), "layers").is_empty());
+    assert!(ground.service.list().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_as_parents_are_followed_only_below_the_root() {
+    if skipped() {
+        return;
+    }
+    let ground = Ground::new();
+    let outside = ground.dir.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let outside_name = outside.to_str().unwrap().to_owned();
+    let root = ground
+        .one(
+            Tar::new()
+                .symlink("abs", &outside_name)
+                .file("abs/stolen", 0o644, b"x")
+                .symlink("up", "../../../../../../../..")
+                .file("up/top", 0o644, b"y")
+                .symlink("lib", "usr/lib")
+                .file("lib/libx", 0o644, b"z")
+                .file("/rooted", 0o644, b"r"),
+        )
+        .await;
+    assert!(std::fs::read_dir(&outside).unwrap().next().is_none());
+    assert_eq!(std::fs::read(root.join(outside_name.trim_start_matches('/')).join("stolen")).unwrap(), b"x");
+    assert_eq!(std::fs::read(root.join("top")).unwrap(), b"y");
+    assert_eq!(std::fs::read(root.join("usr/lib/libx")).unwrap(), b"z");
+    assert_eq!(std::fs::read(root.join("rooted")).unwrap(), b"r");
+    // The link's text is the container's business.
+    assert_eq!(std::fs::read_link(root.join("abs")).unwrap().to_str().unwrap(), outside_name);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_overwritten_is_replaced_and_not_followed() {
+    if skipped() {
+        return;
+    }
+    let ground = Ground::new();
+    let victim = ground.dir.path().join("victim");
+    std::fs::write(&victim, b"untouched").unwrap();
+    let root = ground
+        .one(
+            Tar::new()
+                .symlink("f", victim.to_str().unwrap())
+                .file("f", 0o644, b"new")
+                .file("real", 0o644, b"real")
+                .symlink("g", "real")
+                .file("g", 0o600, b"own")
+                .dir("d/sub")
+                .file("d/sub/x", 0o644, b"")
+                .file("d", 0o644, b"a file now"),
+        )
+        .await;
+    assert_eq!(std::fs::read(&victim).unwrap(), b"untouched");
+    assert_eq!(std::fs::read(root.join("f")).unwrap(), b"new");
+    assert_eq!(std::fs::read(root.join("real")).unwrap(), b"real");
+    assert_eq!(std::fs::read(root.join("d")).unwrap(), b"a file now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_modes_times_links_and_attributes_are_kept() {
+    if skipped() {
+        return;
+    }
+    let ground = Ground::new();
+    // cap_net_bind_service in version 2, with a newline in it.
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0];
+    let root = ground
+        .one(
+            Tar::new()
+                .entry(EntryType::Directory, "./", "", 0o711, b"")
+                .file("bin/su", 0o4755, b"s")
+                .hard_link("bin/su2", "bin/su")
+                .pax(&[
+                    ("uid", b"3000000"),
+                    ("mtime", b"1.25"),
+                    ("SCHILY.xattr.security.capability", &capability),
+                    ("SCHILY.xattr.user.mine", b"kept"),
+                    ("SCHILY.xattr.trusted.overlay.redirect", b"/etc"),
+                    ("SCHILY.xattr.user.overlay.opaque", b"y"),
+                ])
+                .file("bin/cap", 0o755, b"c")
+                .entry(EntryType::Fifo, "pipe", "", 0o622, b"")
+                .dir("tmp"),
+        )
+        .await;
+    let su = meta(root.join("bin/su"));
+    assert_eq!((su.mode() & 0o7777, su.nlink(), su.mtime()), (0o4755, 2, 1_000_000_000));
+    let cap = meta(root.join("bin/cap"));
+    assert_eq!((cap.uid(), cap.mtime(), cap.mtime_nsec()), (3_000_000, 1, 250_000_000));
+    let xattr = |name: &str| {
+        let mut value = [0; 64];
+        rustix::fs::lgetxattr(root.join("bin/cap"), name, &mut value).map(|n| value[..n].to_vec()).ok()
+    };
+    assert_eq!(xattr("security.capability").unwrap(), capability);
+    assert_eq!(xattr("user.mine").unwrap(), b"kept");
+    assert_eq!((xattr("trusted.overlay.redirect"), xattr("user.overlay.opaque")), (None, None));
+    assert!(meta(root.join("pipe")).file_type().is_fifo());
+    assert_eq!((meta(&root).mode() & 0o7777, meta(root.join("tmp")).mtime()), (0o711, 1_000_000_000));
+    let implied = meta(root.join("bin"));
+    assert_eq!((implied.uid(), implied.mode() & 0o7777), (0, 0o755));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn device_nodes_are_left_out() {
+    if skipped() {
+        return;
+    }
+    let ground = Ground::new();
+    let root = ground
+        .one(
+            Tar::new()
+                .entry(EntryType::Char, "dev/tty", "", 0o666, b"1")
+                .entry(EntryType::Block, "dev/sda", "", 0o666, b"1")
+                .file("x", 0o644, b""),
+        )
+        .await;
+    assert!(!root.join("dev/tty").exists() && !root.join("dev/sda").exists() && root.join("x").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_bytes_and_inodes_hold() {
+    if skipped() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = support::config(dir.path());
+    config.limits = Limits { bytes: 1 << 20, inodes: 20, ratio: 500 };
+    let ground = Ground { service: ImageService::open(config).unwrap(), dir };
+    let many = (0..30).fold(Tar::new(), |tar, i| tar.file(&format!("f{i}"), 0o644, b""));
+    for layer in [many, Tar::new().file("big", 0o644, &vec![0; 2 << 20])] {
+        let error = ground.load(vec![layer]).await.unwrap_err();
+        assert!(matches!(&error, ImageError::Exhausted(text) if text.contains("more than")), "{error}");
+    }
+    assert!(files(ground.dir.path(), "layers").is_empty());
+}
+
+/// The tree that an overlay of the layers shows, mounted in a mount namespace of this thread only.
+fn overlay(lower: &[PathBuf], look: impl FnOnce(&Path) + Send + 'static, at: PathBuf) {
+    use nix::mount::{MsFlags, mount};
+    let lower: Vec<_> = lower.iter().map(|p| p.to_str().unwrap().to_owned()).collect();
+    let thread = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        let options = format!("lowerdir={}", lower.join(":"));
+        mount(Some("overlay"), &at, Some("overlay"), MsFlags::MS_RDONLY, Some(options.as_str())).unwrap();
+        look(&at);
+    });
+    thread.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overlay_of_the_layers_shows_the_image() {
+    if skipped() {
+        return;
+    }
+    let ground = Ground::new();
+    let lower = ground
+        .load(vec![
+            Tar::new()
+                .file("gone", 0o644, b"1")
+                .file("kept", 0o644, b"1")
+                .dir("opaque")
+                .file("opaque/old", 0o644, b"1")
+                .dir("swap")
+                .file("swap/old", 0o644, b"1")
+                .dir("whole")
+                .file("whole/x", 0o644, b"1"),
+            Tar::new()
+                .file(".wh.gone", 0o644, b"")
+                .dir("opaque")
+                .file("opaque/.wh..wh..opq", 0o644, b"")
+                .file("opaque/new", 0o644, b"2")
+                .file(".wh.swap", 0o644, b"")
+                .dir("swap")
+                .file("swap/new", 0o644, b"2")
+                .file(".wh.whole", 0o644, b"")
+                .file(".wh..wh.aufs", 0o644, b""),
+            Tar::new().file("whole/again", 0o644, b"3").file("gone", 0o644, b"3"),
+        ])
+        .await
+        .unwrap();
+    let at = ground.dir.path().join("merged");
+    std::fs::create_dir(&at).unwrap();
+    let look = |root: &Path| {
+        let names = |dir: &str| {
+            let mut names: Vec<_> = std::fs::read_dir(root.join(dir))
+                .unwrap()
+                .map(|e| e.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(""), ["gone", "kept", "opaque", "swap", "whole"]);
+        assert_eq!(
+            (names("opaque"), names("swap"), names("whole")),
+            (vec!["new".into()], vec!["new".into()], vec!["again".to_owned()])
+        );
+        assert_eq!(std::fs::read(root.join("gone")).unwrap(), b"3");
+    };
+    overlay(&lower, look, at);
+}
