@@ -156,13 +156,15 @@ impl Archive {
             let offset = stream.input().stream_position().map_err(failed)?;
             match item.kind {
                 tar::EntryType::Regular | tar::EntryType::Continuous => {
-                    drop(members.insert(name, Member { offset, size: item.size }))
+                    members.insert(name, Member { offset, size: item.size });
                 }
-                tar::EntryType::Symlink | tar::EntryType::Link => {
-                    let target = String::from_utf8_lossy(&item.link).into_owned();
+                tar::EntryType::Link => {
+                    links.insert(name, String::from_utf8_lossy(&item.link).into_owned());
+                }
+                tar::EntryType::Symlink => {
                     let dir = name.rsplit_once('/').map_or("", |(dir, _)| dir);
-                    let whole = if item.kind == tar::EntryType::Link { target } else { beside(dir, &target) };
-                    links.insert(name, whole);
+                    let target = beside(dir, &String::from_utf8_lossy(&item.link));
+                    links.insert(name, target);
                 }
                 _ => {}
             }

@@ -49,5 +49,8 @@ fn drop_privileges() -> Result<(), String> {
         | CapabilitySet::FSETID
         | CapabilitySet::SETFCAP;
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
-    rustix::thread::set_capabilities(None, sets).map_err(step("drop capabilities"))
+    rustix::thread::set_capabilities(None, sets).map_err(step("drop capabilities"))?;
+    // A daemon that is killed takes its children with it. After the change of user, which clears this.
+    let signal = Some(rustix::process::Signal::KILL);
+    rustix::process::set_parent_process_death_signal(signal).map_err(step("die with the daemon"))
 }

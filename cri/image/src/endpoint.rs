@@ -47,7 +47,10 @@ impl Connection {
         from: u64,
     ) -> Result<Response, ImageError> {
         let url = format!("{}/{path}", self.endpoint.base);
-        let url = Url::parse_with_params(&url, query).map_err(|e| ImageError::Invalid(format!("{url}: {e}")))?;
+        let mut url = Url::parse(&url).map_err(|e| ImageError::Invalid(format!("{url}: {e}")))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let mut pause = PAUSE;
         for attempt in 1.. {
             let failed = match self.authorized(&url, accept, from).await {

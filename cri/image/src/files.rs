@@ -7,10 +7,13 @@ use std::path::Path;
 /// Replaces a file so that a kill at any moment leaves the old or the new content.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let part = path.with_extension("part");
-    let mut file = File::create(&part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&part, path)?;
+    let write = || {
+        let mut file = File::create(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&part)))?;
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 

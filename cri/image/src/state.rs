@@ -97,7 +97,7 @@ impl Store {
             for name in files::names(&self.root.join(dir))? {
                 if name.starts_with('.') {
                     self.lock().layers.remove(&name);
-                    files::remove_tree(&self.root.join(dir).join(name))?;
+                    remove_left(&self.root.join(dir).join(name));
                 }
             }
         }
@@ -215,6 +215,23 @@ impl Store {
     fn metadata(&self) -> PathBuf {
         self.root.join("images.json")
     }
+}
+
+/// The unpacker of a daemon that was killed dies with it, but perhaps not at once. What cannot be removed is nobody's: it
+/// costs space, never a start.
+fn remove_left(path: &Path) {
+    for _ in 0..20 {
+        match files::remove_tree(path) {
+            Ok(()) => return,
+            Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                std::thread::sleep(Duration::from_millis(20))
+            }
+            Err(e) => {
+                return tracing::warn!(path = %path.display(), error = %e, "a leftover stays until the next start");
+            }
+        }
+    }
+    tracing::warn!(path = %path.display(), "a leftover is still written to and stays until the next start");
 }
 
 /// Layers hold setuid programs: no user of the node may reach them.

@@ -57,6 +57,15 @@ impl Drop for Registry {
 
 impl Registry {
     pub async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    /// Over TLS.
+    pub async fn start_tls(tls: tokio_rustls::TlsAcceptor) -> Self {
+        Self::listen(Some(tls)).await
+    }
+
+    async fn listen(tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
@@ -66,9 +75,15 @@ impl Registry {
                 let (stream, _) = listener.accept().await.unwrap();
                 let state = shared.clone();
                 let service = hyper::service::service_fn(move |request| answer(state.clone(), address, request));
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-                );
+                let server = hyper::server::conn::http1::Builder::new();
+                match tls.clone() {
+                    None => drop(tokio::spawn(server.serve_connection(TokioIo::new(stream), service))),
+                    Some(tls) => drop(tokio::spawn(async move {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                        }
+                    })),
+                }
             }
         });
         Registry { address, state, task }
