@@ -270,3 +270,46 @@ async fn an_overlay_of_the_layers_shows_the_image() {
     };
     overlay(&lower, look, at);
 }
+
+#[test]
+fn the_child_sees_only_the_layer_and_may_only_own_and_mark_files() {
+    use std::io::Write;
+    if skipped() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_cofferdam-unpack-helper"))
+        .args(["1000000", "100", "500"])
+        .current_dir(dir.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let layer = Tar::new().file("first", 0o644, b"x").bytes();
+    // More than a block is needed before anything is written.
+    child.stdin.as_mut().unwrap().write_all(&[&layer[..1024], &vec![0; 300_000]].concat()).unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let line = |name: &str| {
+        let text = std::fs::read_to_string(&status).unwrap();
+        let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let start = std::time::Instant::now();
+    while !dir.path().join("first").exists() {
+        assert!(start.elapsed().as_secs() < 10, "the child unpacks");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(line("Uid:"), "65534 65534 65534 65534");
+    assert_eq!(line("NoNewPrivs:"), "1");
+    // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETFCAP.
+    assert_eq!((line("CapPrm:").as_str(), line("CapEff:").as_str()), ("000000008000001b", "000000008000001b"));
+    let root = format!("/proc/{}/root", child.id());
+    let seen: Vec<_> = std::fs::read_dir(root).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(seen, ["first"]);
+    let links = std::fs::read_to_string(format!("/proc/{}/net/dev", child.id())).unwrap();
+    assert!(!links.contains("eth"), "{links}");
+    let mounts = std::fs::read_to_string(format!("/proc/{}/mounts", child.id())).unwrap();
+    assert_eq!(mounts.lines().count(), 1, "{mounts}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
