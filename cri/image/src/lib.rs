@@ -33,6 +33,7 @@ mod layer;
 mod manifest;
 mod metadata;
 mod names;
+mod pax;
 mod pull;
 mod registry;
 mod service;

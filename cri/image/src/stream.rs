@@ -7,6 +7,8 @@ use std::io::{self, Read};
 use rustix::fs::Timespec;
 use tar::{EntryType, Header};
 
+use crate::pax::{self, Records, time};
+
 /// Long names and PAX records of one entry (as in Go).
 const MAX_EXTENSION: u64 = 1 << 20;
 const BLOCK: u64 = 512;
@@ -53,7 +55,9 @@ impl<R: Read> Stream<R> {
             let kind = header.entry_type();
             let size = field(&header.as_old().size, header.entry_size())?;
             match kind {
-                EntryType::XHeader => records = pax(&self.extension(size)?)?,
+                EntryType::XHeader => {
+                    records = pax::parse(&self.extension(size)?).ok_or_else(|| wrong("PAX record is malformed"))?
+                }
                 EntryType::XGlobalHeader => drop(self.extension(size)?),
                 EntryType::GNULongName => name = Some(until_zero(self.extension(size)?)),
                 EntryType::GNULongLink => link = Some(until_zero(self.extension(size)?)),
@@ -144,8 +148,6 @@ impl<R: Read + io::Seek> Stream<R> {
     }
 }
 
-type Records = Vec<(Vec<u8>, Vec<u8>)>;
-
 fn item(
     header: &Header,
     kind: EntryType,
@@ -208,37 +210,6 @@ fn item(
 /// A number that is not given is zero.
 fn field(raw: &[u8], parsed: io::Result<u64>) -> io::Result<u64> {
     if raw.iter().all(|b| matches!(b, 0 | b' ')) { Ok(0) } else { parsed }
-}
-
-/// `LENGTH KEY=VALUE\n`, where the length counts all of it.
-fn pax(mut data: &[u8]) -> io::Result<Records> {
-    let mut records = Vec::new();
-    while !data.is_empty() && data[0] != 0 {
-        let one = record(data).ok_or_else(|| wrong("PAX record is malformed"))?;
-        records.push((one.1.to_vec(), one.2.to_vec()));
-        data = &data[one.0..];
-    }
-    Ok(records)
-}
-
-fn record(data: &[u8]) -> Option<(usize, &[u8], &[u8])> {
-    let space = data.iter().take(20).position(|b| *b == b' ')?;
-    let length: usize = std::str::from_utf8(&data[..space]).ok()?.parse().ok()?;
-    let (newline, text) = data.get(space + 1..length)?.split_last()?;
-    let equals = text.iter().position(|b| *b == b'=')?;
-    (*newline == b'\n').then(|| (length, &text[..equals], &text[equals + 1..]))
-}
-
-/// `SECONDS[.FRACTION]`.
-fn time(text: &[u8]) -> Option<Timespec> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    let (mut tv_sec, mut tv_nsec) = (seconds.parse::<i64>().ok()?, digits.parse::<u32>().ok().map(i64::from)?);
-    if seconds.starts_with('-') && tv_nsec > 0 {
-        (tv_sec, tv_nsec) = (tv_sec.checked_sub(1)?, 1_000_000_000 - tv_nsec);
-    }
-    Some(Timespec { tv_sec, tv_nsec })
 }
 
 fn until_zero(mut data: Vec<u8>) -> Vec<u8> {
@@ -304,14 +275,5 @@ mod tests {
         flipped[1030] ^= 1;
         assert!(Stream::new(flipped.as_slice()).next().is_err());
         assert!(Stream::new(archive(b"99 path=x\n", b"").as_slice()).next().is_err());
-    }
-
-    #[test]
-    fn times_have_fractions_and_may_lie_before_the_epoch() {
-        let of = |text: &str| time(text.as_bytes()).map(|t| (t.tv_sec, t.tv_nsec));
-        assert_eq!(of("12.5"), Some((12, 500_000_000)));
-        assert_eq!(of("12"), Some((12, 0)));
-        assert_eq!(of("-1.25"), Some((-2, 750_000_000)));
-        assert_eq!(of("soon"), None);
     }
 }

@@ -1,4 +1,5 @@
 //! Deaths and full disks.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Pulling from a registry that may misbehave.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod support;
 

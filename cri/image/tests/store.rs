@@ -1,4 +1,5 @@
 //! What stays and what goes: removal, pins, containers' layers, kills.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! HTTPS.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod support;
 

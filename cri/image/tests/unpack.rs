@@ -1,4 +1,5 @@
 //! Layers that are hostile, or just special, through the confined child.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod support;
 
