@@ -1,0 +1,167 @@
+//! Rules as the kernel's expressions: loads into registers, then one comparison or lookup.
+
+use std::net::IpAddr;
+
+use cofferdam_netpolicy::ir::{CmpOp, Expr, Field, Nat, Value, Verdict};
+
+use crate::ffi::{Invalid, NativeExpr, NativeRule};
+use crate::key::{self, FieldType};
+
+/// NFT_REG32_00: registers of 4 bytes, 16 of them.
+const REGISTER: u32 = 8;
+
+/// Appends one expression of the IR.
+pub fn append(rule: &mut NativeRule, expr: &Expr) -> Result<(), Invalid> {
+    match expr {
+        Expr::Cmp(field, op, value) => {
+            rule.push(load(*field, REGISTER)?)?;
+            rule.push(NativeExpr::cmp(REGISTER, number(*op), &key::constant(*field, value)?)?)
+        }
+        Expr::Masked(field, mask, op, value) => {
+            let (mask, value) = (key::constant(*field, mask)?, key::constant(*field, value)?);
+            rule.push(load(*field, REGISTER)?)?;
+            rule.push(NativeExpr::bitwise(REGISTER, &mask, &vec![0; mask.len()])?)?;
+            rule.push(NativeExpr::cmp(REGISTER, number(*op), &value)?)
+        }
+        Expr::Range(field, op, from, to) => range(rule, *field, *op, from, to),
+        Expr::Lookup(fields, op, set) => {
+            load_key(rule, fields)?;
+            rule.push(NativeExpr::lookup(REGISTER, set, *op == CmpOp::Ne)?)
+        }
+        Expr::Vmap(fields, map) => {
+            load_key(rule, fields)?;
+            rule.push(NativeExpr::verdict_map(REGISTER, map)?)
+        }
+        Expr::Counter => rule.push(NativeExpr::counter()?),
+        Expr::Nflog { group, prefix } if prefix.len() < 128 => rule.push(NativeExpr::nflog(*group, prefix)?),
+        Expr::Nflog { prefix, .. } => Err(Invalid::Name(prefix.clone())),
+        Expr::Verdict(verdict) => {
+            let (code, chain) = verdict_code(verdict);
+            rule.push(NativeExpr::verdict(code, chain)?)
+        }
+        Expr::Masquerade => rule.push(NativeExpr::masquerade()?),
+        Expr::Snat(nat) => translate(rule, 0, nat),
+        Expr::Dnat(nat) => translate(rule, 1, nat),
+        Expr::SetMark { mask, xor } => {
+            change_mark(rule, Field::Mark, *mask, *xor)?;
+            rule.push(NativeExpr::meta_store(META_MARK, REGISTER)?)
+        }
+        Expr::SetCtMark { mask, xor } => {
+            change_mark(rule, Field::CtMark, *mask, *xor)?;
+            rule.push(NativeExpr::ct_store(CT_MARK, REGISTER)?)
+        }
+    }
+}
+
+fn number(op: CmpOp) -> u32 {
+    match op {
+        CmpOp::Eq => 0,
+        CmpOp::Ne => 1,
+    }
+}
+
+fn range(rule: &mut NativeRule, field: Field, op: CmpOp, from: &Value, to: &Value) -> Result<(), Invalid> {
+    // Words lie in the host's order, in which the kernel's comparison of bytes is not that of numbers.
+    if matches!(
+        key::field_type(field),
+        FieldType::Word
+            | FieldType::Key(cofferdam_netpolicy::ir::KeyType::Mark | cofferdam_netpolicy::ir::KeyType::Ifname)
+    ) {
+        return Err(Invalid::Type(format!("a range of {field:?}")));
+    }
+    let (from, to) = (key::constant(field, from)?, key::constant(field, to)?);
+    if from > to {
+        return Err(Invalid::Type(format!("an empty range of {field:?}")));
+    }
+    rule.push(load(field, REGISTER)?)?;
+    rule.push(NativeExpr::range(REGISTER, number(op), &from, &to)?)
+}
+
+fn change_mark(rule: &mut NativeRule, field: Field, mask: u32, xor: u32) -> Result<(), Invalid> {
+    rule.push(load(field, REGISTER)?)?;
+    rule.push(NativeExpr::bitwise(REGISTER, &mask.to_ne_bytes(), &xor.to_ne_bytes())?)
+}
+
+fn translate(rule: &mut NativeRule, kind: u32, nat: &Nat) -> Result<(), Invalid> {
+    const PORT_REGISTER: u32 = REGISTER + 4;
+    let (family, address) = match nat.address {
+        IpAddr::V4(a) => (2, a.octets().to_vec()),
+        IpAddr::V6(a) => (10, a.octets().to_vec()),
+    };
+    rule.push(NativeExpr::immediate(REGISTER, &address)?)?;
+    if let Some(port) = nat.port {
+        rule.push(NativeExpr::immediate(PORT_REGISTER, &port.to_be_bytes())?)?;
+    }
+    rule.push(NativeExpr::nat(kind, family, REGISTER, nat.port.map(|_| PORT_REGISTER))?)
+}
+
+/// The parts of a key, one after the other, each from a whole register on.
+fn load_key(rule: &mut NativeRule, fields: &[Field]) -> Result<(), Invalid> {
+    let mut register = REGISTER;
+    for field in fields {
+        let FieldType::Key(kind) = key::field_type(*field) else {
+            return Err(Invalid::Type(format!("{field:?} in a set")));
+        };
+        let words = (key::padded(key::width(kind)) / 4) as u32;
+        if register + words > REGISTER + 16 {
+            return Err(Invalid::Data(((register - REGISTER + words) * 4) as usize));
+        }
+        rule.push(load(*field, register)?)?;
+        register += words;
+    }
+    Ok(())
+}
+
+const META_MARK: u32 = 3;
+const CT_MARK: u32 = 3;
+
+/// The expression that loads a field (numbers: NFT_META_*, NFT_CT_*, offsets in the headers).
+fn load(field: Field, register: u32) -> Result<NativeExpr, Invalid> {
+    const NETWORK: u32 = 1;
+    const TRANSPORT: u32 = 2;
+    match field {
+        Field::Mark => NativeExpr::meta_load(META_MARK, register),
+        Field::Iifname => NativeExpr::meta_load(6, register),
+        Field::Oifname => NativeExpr::meta_load(7, register),
+        Field::Nfproto => NativeExpr::meta_load(15, register),
+        Field::L4proto => NativeExpr::meta_load(16, register),
+        Field::CtState => NativeExpr::ct_load(0, register),
+        Field::CtDirection => NativeExpr::ct_load(1, register),
+        Field::CtStatus => NativeExpr::ct_load(2, register),
+        Field::CtMark => NativeExpr::ct_load(CT_MARK, register),
+        Field::Ip4Saddr => NativeExpr::payload(NETWORK, 12, 4, register),
+        Field::Ip4Daddr => NativeExpr::payload(NETWORK, 16, 4, register),
+        Field::Ip6Saddr => NativeExpr::payload(NETWORK, 8, 16, register),
+        Field::Ip6Daddr => NativeExpr::payload(NETWORK, 24, 16, register),
+        Field::Ip6HopLimit => NativeExpr::payload(NETWORK, 7, 1, register),
+        Field::Sport => NativeExpr::payload(TRANSPORT, 0, 2, register),
+        Field::Dport => NativeExpr::payload(TRANSPORT, 2, 2, register),
+        Field::TcpFlags => NativeExpr::payload(TRANSPORT, 13, 1, register),
+        Field::IcmpType | Field::Icmp6Type => NativeExpr::payload(TRANSPORT, 0, 1, register),
+        Field::FibSaddrType => NativeExpr::fib_type(1, register),
+        Field::FibDaddrType => NativeExpr::fib_type(2, register),
+    }
+}
+
+/// NF_DROP, NF_ACCEPT, NFT_*.
+pub fn verdict_code(verdict: &Verdict) -> (i32, Option<&str>) {
+    match verdict {
+        Verdict::Drop => (0, None),
+        Verdict::Accept => (1, None),
+        Verdict::Jump(chain) => (-3, Some(chain)),
+        Verdict::Goto(chain) => (-4, Some(chain)),
+        Verdict::Return => (-5, None),
+    }
+}
+
+/// The verdict of a code; `None` if it is none of ours.
+pub fn verdict_of(code: i32, chain: String) -> Option<Verdict> {
+    match code {
+        0 => Some(Verdict::Drop),
+        1 => Some(Verdict::Accept),
+        -3 => Some(Verdict::Jump(chain)),
+        -4 => Some(Verdict::Goto(chain)),
+        -5 => Some(Verdict::Return),
+        _ => None,
+    }
+}
