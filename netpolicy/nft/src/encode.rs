@@ -2,7 +2,7 @@
 
 use cofferdam_netpolicy::backend::BackendError;
 use cofferdam_netpolicy::diff::{Batch, Elements, Op};
-use cofferdam_netpolicy::ir::{Base, Chain, Set};
+use cofferdam_netpolicy::ir::{Base, Chain, KeyType, Set};
 
 use crate::ffi::{self, Header, Invalid, NativeElement, NativeRule, NativeSet, Scratch, Shape};
 use crate::{expr, key};
@@ -172,6 +172,7 @@ impl Writer<'_> {
             key_len: key::key_len(&set.key) as u32,
             verdicts: key::flags(set) & key::MAP != 0,
             fields: &fields,
+            host_order: matches!(set.key[..], [KeyType::Ifname | KeyType::Mark]),
             id: header.seq,
         };
         let native = NativeSet::new(self.table, name)?.shape(&shape)?;

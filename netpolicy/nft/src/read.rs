@@ -15,6 +15,8 @@ use crate::{expr, key};
 const DUMP: u16 = libc::NLM_F_DUMP as u16;
 /// How often a list that changes while it is read is asked for again.
 const TRIES: usize = 10;
+/// Sets of fewer elements are read once only.
+const SETTLED: usize = 64;
 
 /// Reads through a socket of its own: the owner's carries batches only.
 pub struct Reader {
@@ -102,7 +104,20 @@ impl Reader {
     fn elements(&mut self, table: &str, set: &str) -> io::Result<Vec<ReadElement>> {
         let request =
             |scratch: &mut Scratch, header: Header| Ok(NativeSet::new(table, set)?.message(scratch, header).to_vec());
-        Ok(self.list(message::GET_SET_ELEM, request, ReadElement::parse_all)?.into_iter().flatten().collect())
+        let mut last: Option<Vec<ReadElement>> = None;
+        for _ in 0..TRIES {
+            let mut elements: Vec<ReadElement> =
+                self.list(message::GET_SET_ELEM, request, ReadElement::parse_all)?.into_iter().flatten().collect();
+            elements.sort_unstable_by(|a, b| (&a.key, a.flags).cmp(&(&b.key, b.flags)));
+            // While the kernel resizes a hash table, which it does after the change, a walk skips and repeats elements and says nothing.
+            if elements.len() < SETTLED || last.as_ref() == Some(&elements) {
+                return Ok(elements);
+            }
+            if last.replace(elements).is_some() {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        }
+        Err(io::Error::other(format!("set {set} keeps changing while it is read")))
     }
 
     fn list<T>(

@@ -128,6 +128,7 @@ impl ReadSet {
 }
 
 /// An element.
+#[derive(PartialEq, Eq)]
 pub struct ReadElement {
     pub flags: u32,
     pub key: Vec<u8>,

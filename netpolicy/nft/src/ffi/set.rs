@@ -28,6 +28,8 @@ pub struct Shape<'a> {
     pub verdicts: bool,
     /// Bytes of each part, for concatenated intervals.
     pub fields: &'a [u8],
+    /// Whether the key is a number in the host's order.
+    pub host_order: bool,
     /// Unique within the batch.
     pub id: u32,
 }
@@ -73,6 +75,14 @@ impl NativeSet {
                 sys::nftnl_set_set_u32(self.set.ptr(), sys::NFTNL_SET_DATA_TYPE as u16, DATA_VERDICT);
                 sys::nftnl_set_set_u32(self.set.ptr(), sys::NFTNL_SET_DATA_LEN as u16, 16);
             }
+            // nft's own note about the key (type 0, 4 bytes), for `nft list`: 1 is the host's order, 2 the network's.
+            let note: [u8; 6] = [0, 4, if shape.host_order { 1 } else { 2 }, 0, 0, 0];
+            done(sys::nftnl_set_set_data(
+                self.set.ptr(),
+                sys::NFTNL_SET_USERDATA as u16,
+                note.as_ptr().cast(),
+                note.len() as u32,
+            ))?;
             if !shape.fields.is_empty() {
                 let (fields, len) = (shape.fields.as_ptr().cast(), shape.fields.len() as u32);
                 done(sys::nftnl_set_set_data(self.set.ptr(), sys::NFTNL_SET_DESC_CONCAT as u16, fields, len))?;
