@@ -10,6 +10,7 @@ pub mod mount;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
+pub mod tap;
 
 use std::io;
 
@@ -17,6 +18,3 @@ use std::io;
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
-#![allow(unsafe_code)]
-
-pub mod tap;
