@@ -1,0 +1,240 @@
+//! rtnetlink requests: links, addresses, routes, neighbours.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use ipnetwork::IpNetwork;
+
+use crate::netlink::Netlink;
+use crate::wire::{Message, find, number};
+
+const NEW: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+const REPLACE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
+const UP: u32 = libc::IFF_UP as u32;
+const NOARP: u32 = libc::IFF_NOARP as u32;
+/// Table main, protocol static.
+const MAIN: u8 = 254;
+const STATIC: u8 = 4;
+
+/// A link as the kernel lists it.
+#[derive(Debug, Clone)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    pub flags: u32,
+    pub mtu: u32,
+    /// rtnl_link_stats64: packets and bytes received and sent, errors.
+    pub stats: Vec<u64>,
+}
+
+impl Link {
+    pub fn is_up(&self) -> bool {
+        self.flags & UP != 0
+    }
+
+    fn parse(body: &[u8]) -> Option<Self> {
+        let attributes = body.get(16..)?;
+        let name = find(attributes, libc::IFLA_IFNAME)?;
+        let stats = find(attributes, libc::IFLA_STATS64).unwrap_or_default();
+        Some(Link {
+            index: number(body.get(4..)?)?,
+            flags: number(body.get(8..)?)?,
+            name: String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name)).into_owned(),
+            mtu: find(attributes, libc::IFLA_MTU).and_then(number).unwrap_or(1500),
+            stats: stats
+                .chunks_exact(8)
+                .map(|b| u64::from_ne_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+                .collect(),
+        })
+    }
+}
+
+fn ifinfo(index: u32, flags: u32, change: u32) -> [u8; 16] {
+    let mut fixed = [0; 16];
+    fixed[4..8].copy_from_slice(&index.to_ne_bytes());
+    fixed[8..12].copy_from_slice(&flags.to_ne_bytes());
+    fixed[12..].copy_from_slice(&change.to_ne_bytes());
+    fixed
+}
+
+fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { libc::AF_INET as u8 } else { libc::AF_INET6 as u8 }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(a) => a.octets().to_vec(),
+        IpAddr::V6(a) => a.octets().to_vec(),
+    }
+}
+
+/// All links of the namespace.
+pub fn links(netlink: &mut Netlink) -> io::Result<Vec<Link>> {
+    let mut links = Vec::new();
+    netlink.list(libc::RTM_GETLINK, &ifinfo(0, 0, 0), |body| links.extend(Link::parse(body)))?;
+    Ok(links)
+}
+
+/// The link of this name, if there is one.
+pub fn link(netlink: &mut Netlink, name: &str) -> io::Result<Option<Link>> {
+    match netlink.get(libc::RTM_GETLINK, &ifinfo(0, 0, 0), |m| m.text(libc::IFLA_IFNAME, name)) {
+        Ok(body) => Ok(Link::parse(&body)),
+        Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// One end of a veth pair.
+pub struct End<'a> {
+    pub name: &'a str,
+    pub mac: [u8; 6],
+}
+
+/// Makes a veth pair, down and without ARP, its peer directly in another namespace.
+pub fn add_veth(
+    netlink: &mut Netlink,
+    host: &End<'_>,
+    pod: &End<'_>,
+    netns: BorrowedFd<'_>,
+    mtu: u32,
+) -> io::Result<()> {
+    const VETH_INFO_PEER: u16 = 1;
+    const INFO_KIND: u16 = 1;
+    const INFO_DATA: u16 = 2;
+    let end = |m: Message, end: &End<'_>| {
+        m.text(libc::IFLA_IFNAME, end.name).attr(libc::IFLA_ADDRESS, &end.mac).u32(libc::IFLA_MTU, mtu)
+    };
+    let fixed = ifinfo(0, NOARP, NOARP);
+    netlink.change(libc::RTM_NEWLINK, NEW, &fixed, |m| {
+        end(m, host).nest(libc::IFLA_LINKINFO, &[], |m| {
+            m.attr(INFO_KIND, b"veth").nest(INFO_DATA, &[], |m| {
+                m.nest(VETH_INFO_PEER, &fixed, |m| end(m, pod).u32(libc::IFLA_NET_NS_FD, netns.as_raw_fd() as u32))
+            })
+        })
+    })
+}
+
+/// Gives a tap its MAC address and MTU, without ARP.
+pub fn set_tap(netlink: &mut Netlink, index: u32, mac: [u8; 6], mtu: u32) -> io::Result<()> {
+    netlink.change(libc::RTM_NEWLINK, 0, &ifinfo(index, NOARP, NOARP), |m| {
+        m.attr(libc::IFLA_ADDRESS, &mac).u32(libc::IFLA_MTU, mtu)
+    })
+}
+
+/// Sets a link up.
+pub fn set_up(netlink: &mut Netlink, index: u32) -> io::Result<()> {
+    netlink.change(libc::RTM_NEWLINK, 0, &ifinfo(index, UP, UP), |m| m)
+}
+
+/// Deletes a link; none is fine.
+pub fn delete_link(netlink: &mut Netlink, name: &str) -> io::Result<()> {
+    match netlink.change(libc::RTM_DELLINK, 0, &ifinfo(0, 0, 0), |m| m.text(libc::IFLA_IFNAME, name)) {
+        Err(e) if e.raw_os_error() != Some(libc::ENODEV) => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Gives a link an address, without duplicate detection; again is fine.
+pub fn add_address(netlink: &mut Netlink, index: u32, address: IpAddr) -> io::Result<()> {
+    const LOCAL: u16 = 2;
+    const ADDRESS: u16 = 1;
+    const NODAD: u8 = 2;
+    let (bytes, v6) = (octets(address), address.is_ipv6());
+    let mut fixed = [family(address), if v6 { 128 } else { 32 }, if v6 { NODAD } else { 0 }, 0, 0, 0, 0, 0];
+    fixed[4..].copy_from_slice(&index.to_ne_bytes());
+    netlink.change(libc::RTM_NEWADDR, REPLACE, &fixed, |m| m.attr(LOCAL, &bytes).attr(ADDRESS, &bytes))
+}
+
+/// Takes an address from a link; none is fine.
+pub fn delete_address(netlink: &mut Netlink, index: u32, address: IpAddr) -> io::Result<()> {
+    let mut fixed = [family(address), if address.is_ipv6() { 128 } else { 32 }, 0, 0, 0, 0, 0, 0];
+    fixed[4..].copy_from_slice(&index.to_ne_bytes());
+    match netlink.change(libc::RTM_DELADDR, 0, &fixed, |m| m.attr(2, &octets(address))) {
+        Err(e) if e.raw_os_error() != Some(libc::EADDRNOTAVAIL) => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Sets the permanent neighbour of an address.
+pub fn set_neighbour(netlink: &mut Netlink, index: u32, address: IpAddr, mac: [u8; 6]) -> io::Result<()> {
+    const PERMANENT: u16 = 0x80;
+    let mut fixed = [0; 12];
+    fixed[0] = family(address);
+    fixed[4..8].copy_from_slice(&index.to_ne_bytes());
+    fixed[8..10].copy_from_slice(&PERMANENT.to_ne_bytes());
+    netlink.change(libc::RTM_NEWNEIGH, REPLACE, &fixed, |m| {
+        m.attr(libc::NDA_DST, &octets(address)).attr(libc::NDA_LLADDR, &mac)
+    })
+}
+
+/// How a network is reached.
+pub struct Route {
+    pub to: IpNetwork,
+    /// `None`: a blackhole.
+    pub link: Option<u32>,
+    /// A gateway on that link, whatever the link's addresses are.
+    pub gateway: Option<IpAddr>,
+    /// Source of what the host itself sends there.
+    pub source: Option<IpAddr>,
+}
+
+impl Route {
+    fn fixed(&self) -> [u8; 12] {
+        const ONLINK: u32 = 4;
+        let link_scope = self.to.is_ipv4() && self.link.is_some() && self.gateway.is_none();
+        let scope = if link_scope { libc::RT_SCOPE_LINK } else { libc::RT_SCOPE_UNIVERSE };
+        let kind = if self.link.is_some() { libc::RTN_UNICAST } else { libc::RTN_BLACKHOLE };
+        let mut fixed = [family(self.to.ip()), self.to.prefix(), 0, 0, MAIN, STATIC, scope, kind, 0, 0, 0, 0];
+        if self.gateway.is_some() {
+            fixed[8..].copy_from_slice(&ONLINK.to_ne_bytes());
+        }
+        fixed
+    }
+
+    fn attributes(&self, mut m: Message) -> Message {
+        if self.to.prefix() > 0 {
+            m = m.attr(libc::RTA_DST, &octets(self.to.network()));
+        }
+        if let Some(link) = self.link {
+            m = m.u32(libc::RTA_OIF, link);
+        }
+        if let Some(gateway) = self.gateway {
+            m = m.attr(libc::RTA_GATEWAY, &octets(gateway));
+        }
+        match self.source {
+            Some(source) => m.attr(libc::RTA_PREFSRC, &octets(source)),
+            None => m,
+        }
+    }
+
+    /// Sets the route, in place of another one there.
+    pub fn set(&self, netlink: &mut Netlink) -> io::Result<()> {
+        netlink.change(libc::RTM_NEWROUTE, REPLACE, &self.fixed(), |m| self.attributes(m))
+    }
+
+    /// Deletes it; none is fine.
+    pub fn delete(&self, netlink: &mut Netlink) -> io::Result<()> {
+        match netlink.change(libc::RTM_DELROUTE, 0, &self.fixed(), |m| self.attributes(m)) {
+            Err(e) if e.raw_os_error() != Some(libc::ESRCH) => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Index of the link that the default route uses, if there is one.
+pub fn default_link(netlink: &mut Netlink) -> io::Result<Option<u32>> {
+    let mut found = None;
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let mut fixed = [0; 12];
+        fixed[0] = family as u8;
+        netlink.list(libc::RTM_GETROUTE, &fixed, |body| {
+            let main_default =
+                body.get(1) == Some(&0) && body.get(4) == Some(&MAIN) && body.get(7) == Some(&libc::RTN_UNICAST);
+            if main_default && found.is_none() {
+                found = body.get(12..).and_then(|a| find(a, libc::RTA_OIF)).and_then(number);
+            }
+        })?;
+    }
+    Ok(found)
+}

@@ -1,0 +1,357 @@
+//! Pods in network namespaces of their own, through a host that is one too; real packets.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use cofferdam_network::{BuiltinConfig, BuiltinNetwork};
+use cofferdam_sandbox::{Lease, NetworkAttachment, NetworkError, PodNetwork as _};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A network namespace, held by a thread.
+struct Netns {
+    jobs: Option<Sender<Job>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    path: PathBuf,
+}
+
+impl Netns {
+    fn new() -> Self {
+        let (jobs, queue) = channel::<Job>();
+        let (ready, path) = channel();
+        let thread = std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            ready.send(format!("/proc/{}/task/{}/ns/net", std::process::id(), nix::unistd::gettid())).unwrap();
+            queue.into_iter().for_each(|job| job());
+        });
+        Netns { jobs: Some(jobs), thread: Some(thread), path: path.recv().unwrap().into() }
+    }
+
+    fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = channel();
+        self.jobs.as_ref().unwrap().send(Box::new(move || drop(done.send(job())))).unwrap();
+        result.recv().expect("the job panicked")
+    }
+
+    /// Output of a command (an oracle that the code under test never runs).
+    fn sh(&self, command: &str) -> String {
+        let command = command.to_owned();
+        self.run(move || {
+            let out = Command::new("sh").args(["-c", &command]).output().unwrap();
+            assert!(out.status.success(), "{command}: {}", String::from_utf8_lossy(&out.stderr));
+            String::from_utf8(out.stdout).unwrap()
+        })
+    }
+
+    fn serve(&self) {
+        self.run(|| {
+            let tcp = TcpListener::bind(("::", 80)).unwrap();
+            let udp = UdpSocket::bind(("::", 80)).unwrap();
+            std::thread::spawn(move || {
+                for mut stream in tcp.incoming().flatten() {
+                    let peer = stream.peer_addr().unwrap().ip().to_canonical().to_string();
+                    let _ = stream.write_all(peer.as_bytes());
+                }
+            });
+            std::thread::spawn(move || {
+                let mut buffer = [0; 64];
+                while let Ok((len, peer)) = udp.recv_from(&mut buffer) {
+                    let _ = udp.send_to(&buffer[..len], peer);
+                }
+            });
+        });
+    }
+
+    /// The address that a server there sees of us.
+    fn seen_by(&self, to: SocketAddr) -> Option<String> {
+        self.run(move || {
+            let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(500)).ok()?;
+            stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).ok()?;
+            Some(text)
+        })
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// The host: a namespace whose thread has a runtime.
+struct Host {
+    ns: Netns,
+    network: Arc<BuiltinNetwork>,
+    runtime: Arc<tokio::runtime::Runtime>,
+}
+
+impl Host {
+    fn new() -> Self {
+        let ns = Netns::new();
+        let (network, runtime) = ns.run(|| {
+            let config = BuiltinConfig {
+                interface_prefix: "cfd".into(),
+                pod_cidrs: vec!["10.88.0.0/16".parse().unwrap(), "fd88::/64".parse().unwrap()],
+            };
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+            (Arc::new(BuiltinNetwork::new(config).unwrap()), Arc::new(runtime))
+        });
+        let host = Host { ns, network, runtime };
+        host.call(|network| async move { network.recover(&[]).await }).unwrap();
+        host
+    }
+
+    fn call<F: Future<Output = T> + Send + 'static, T: Send + 'static>(
+        &self,
+        job: impl FnOnce(Arc<BuiltinNetwork>) -> F + Send + 'static,
+    ) -> T {
+        let (network, runtime) = (self.network.clone(), self.runtime.clone());
+        self.ns.run(move || runtime.block_on(job(network)))
+    }
+
+    fn attach(
+        &self,
+        sandbox: &str,
+        to: NetworkAttachment,
+    ) -> Result<(Lease, Option<std::os::fd::OwnedFd>), NetworkError> {
+        let lease = self.network.allocate(sandbox)?;
+        let wanted = lease.clone();
+        let end = self.call(move |network| async move { network.attach(&wanted, to).await })?;
+        assert_eq!(end.link.lease, lease);
+        Ok((lease, end.tap))
+    }
+
+    fn up(&self, lease: &Lease) {
+        let lease = lease.clone();
+        self.call(move |network| async move { network.up(&lease).await }).unwrap();
+    }
+
+    /// A pod on the network.
+    fn pod(&self, sandbox: &str) -> (Netns, Lease) {
+        let pod = Netns::new();
+        let (lease, _) = self.attach(sandbox, NetworkAttachment::Netns(pod.path.clone())).unwrap();
+        self.up(&lease);
+        pod.serve();
+        (pod, lease)
+    }
+
+    fn detach(&self, lease: &Lease) {
+        let lease = lease.clone();
+        self.call(move |network| async move {
+            network.detach(&lease).await.unwrap();
+            network.drain().await;
+        });
+    }
+}
+
+fn root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    assert!(root || std::env::var_os("CI").is_none(), "needs root");
+    if !root {
+        eprintln!("skipped: needs root");
+    }
+    root
+}
+
+#[test]
+fn two_pods_and_their_host_reach_each_other_with_their_own_addresses() {
+    if !root() {
+        return;
+    }
+    let host = Host::new();
+    let ((a, lease_a), (b, lease_b)) = (host.pod("a"), host.pod("b"));
+    for (from, to) in lease_a.addresses.iter().zip(&lease_b.addresses) {
+        assert_eq!(a.seen_by((*to, 80).into()), Some(from.to_string()), "a to b");
+        assert_eq!(b.seen_by((*from, 80).into()), Some(to.to_string()), "b to a");
+        let node = if to.is_ipv4() { "10.88.0.1" } else { "fd88::1" };
+        assert_eq!(host.ns.seen_by((*to, 80).into()).as_deref(), Some(node), "the node to b");
+    }
+    assert_eq!(a.seen_by("127.0.0.1:80".parse().unwrap()).as_deref(), Some("127.0.0.1"), "loopback");
+    assert_eq!(a.seen_by((lease_a.addresses[0], 80).into()), Some(lease_a.addresses[0].to_string()), "itself");
+    let lease = lease_a.clone();
+    let (received, _, sent, _) = host.call(move |network| async move { network.counters(&lease).await }).unwrap();
+    assert!(received > 100 && sent > 100, "{received} {sent}");
+}
+
+#[test]
+fn nothing_passes_before_the_link_is_up() {
+    if !root() {
+        return;
+    }
+    let host = Host::new();
+    let (b, lease_b) = host.pod("b");
+    let pod = Netns::new();
+    let (lease, _) = host.attach("a", NetworkAttachment::Netns(pod.path.clone())).unwrap();
+    pod.serve();
+    assert_eq!(pod.seen_by((lease_b.addresses[0], 80).into()), None);
+    assert_eq!(b.seen_by((lease.addresses[0], 80).into()), None);
+    host.up(&lease);
+    assert!(pod.seen_by((lease_b.addresses[0], 80).into()).is_some());
+    drop(b);
+}
+
+#[test]
+fn a_pod_cannot_speak_with_another_address_nor_learn_neighbours() {
+    if !root() {
+        return;
+    }
+    let host = Host::new();
+    let ((a, lease_a), (_b, lease_b)) = (host.pod("a"), host.pod("b"));
+    a.sh("ip addr add 10.88.0.77/32 dev eth0");
+    let to: SocketAddr = (lease_b.addresses[0], 80).into();
+    let answered = a.run(move || {
+        let socket = UdpSocket::bind("10.88.0.77:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        socket.send_to(b"x", to).unwrap();
+        socket.recv(&mut [0; 4]).is_ok()
+    });
+    assert!(!answered, "rp_filter let a false source through");
+    let link = host.ns.sh(&format!("ip -d link show {}; ip neigh show dev {0}", lease_a.interface));
+    assert!(link.contains("NOARP") && link.contains("PERMANENT") && link.contains("addrgenmode none"), "{link}");
+    assert!(
+        host.ns.sh(&format!("ip addr show dev {}", lease_a.interface)).lines().all(|line| !line.contains("inet")),
+        "the host's end has an address"
+    );
+}
+
+#[test]
+fn addresses_that_no_pod_has_go_nowhere() {
+    if !root() {
+        return;
+    }
+    let host = Host::new();
+    let routes = host.ns.sh("ip route; ip -6 route");
+    assert!(routes.contains("blackhole 10.88.0.0/16") && routes.contains("blackhole fd88::/64"), "{routes}");
+    assert!(host.ns.sh("ip addr show dev lo").contains("10.88.0.1/32"));
+}
+
+#[test]
+fn attaching_and_setting_up_twice_changes_nothing() {
+    if !root() {
+        return;
+    }
+    let host = Host::new();
+    let (a, lease) = host.pod("a");
+    let before = host.ns.sh("ip -o link | wc -l; ip route; ip -6 route");
+    let (again, _) = host.attach("a", NetworkAttachment::Netns(a.path.clone())).unwrap();
+    host.up(&again);
+    assert_eq!((again, host.ns.sh("ip -o link | wc -l; ip route; ip -6 route")), (lease.clone(), before));
+    assert!(host.ns.seen_by((lease.addresses[0], 80).into()).is_some());
+    // The namespace was made anew (a retry after a failure): the link moves there.
+    let other = Netns::new();
+    host.attach("a", NetworkAttachment::Netns(other.path.clone())).unwrap();
+    host.up(&lease);
+    other.serve();
+    assert!(host.ns.seen_by((lease.addresses[0], 80).into()).is_some());
+}
+
+#[test]
+fn nothing_is_left_after_detach_and_the_address_rests() {
+    if !root() {
+        return;
+    }
+    let host = Host::new();
+    let ((a, lease_a), (_b, lease_b)) = (host.pod("a"), host.pod("b"));
+    // Connection tracking starts with the first rule that wants it.
+    host.ns.sh("nft add table inet t; nft 'add chain inet t f { type filter hook forward priority 0; }'; nft add rule inet t f ct state new counter");
+    let to: SocketAddr = (lease_b.addresses[0], 80).into();
+    assert!(a.seen_by(to).is_some());
+    assert!(a.seen_by((lease_b.addresses[1], 80).into()).is_some());
+    let flows = |address: &str| {
+        std::fs::read_to_string("/proc/thread-self/net/nf_conntrack")
+            .map(|all| all.matches(address).count())
+            .unwrap_or(0)
+    };
+    let address = format!("={} ", lease_a.addresses[0]);
+    let wanted = address.clone();
+    let before = host.ns.run(move || flows(&wanted));
+    host.detach(&lease_a);
+    assert_eq!(host.ns.run(move || flows(&address)), 0, "of {before} flows");
+    let rest = host.ns.sh("ip -o link; ip route; ip -6 route; ip neigh");
+    assert!(!rest.contains(&lease_a.interface) && !rest.contains(&format!("{} ", lease_a.addresses[0])), "{rest}");
+    assert!(rest.contains(&lease_b.interface));
+    assert_ne!(host.network.allocate("c").unwrap().addresses, lease_a.addresses);
+    host.detach(&lease_a);
+}
+
+#[test]
+fn a_tap_carries_packets_and_ends_with_its_descriptor() {
+    if !root() {
+        return;
+    }
+    let host = Host::new();
+    let (lease, tap) = host.attach("vm", NetworkAttachment::Tap).unwrap();
+    host.up(&lease);
+    let tap = tap.unwrap();
+    let to: SocketAddr = (lease.addresses[0], 9).into();
+    host.ns.run(move || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"x", to).unwrap());
+    // A virtio-net header of 10 bytes, then the frame: to the pod's MAC address from the gateway's.
+    let mut frame = [0; 2048];
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    loop {
+        if let Ok(len) = nix::unistd::read(&tap, &mut frame)
+            && len > 24
+            && frame[22..24] == [8, 0]
+        {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "no packet came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!((&frame[10..16], &frame[16..22]), (&lease.mac[..], &lease.gateway_mac[..]));
+    assert!(host.attach("vm", NetworkAttachment::Tap).is_err(), "a second owner of one tap");
+    drop(tap);
+    host.detach(&lease);
+    assert!(!host.ns.sh("ip -o link").contains(&lease.interface));
+}
+
+#[test]
+fn recovery_keeps_the_living_and_removes_orphans() {
+    if !root() {
+        return;
+    }
+    let host = Host::new();
+    let ((_a, lease_a), (_b, lease_b)) = (host.pod("a"), host.pod("b"));
+    let (kept, next) = (
+        lease_a.clone(),
+        host.ns.run(|| {
+            let config = BuiltinConfig {
+                interface_prefix: "cfd".into(),
+                pod_cidrs: vec!["10.88.0.0/16".parse().unwrap(), "fd88::/64".parse().unwrap()],
+            };
+            Arc::new(BuiltinNetwork::new(config).unwrap())
+        }),
+    );
+    assert!(next.not_ready().is_some());
+    let restarted = next.clone();
+    host.call(move |_| async move { restarted.recover(&[kept]).await }).unwrap();
+    assert_eq!(next.not_ready(), None);
+    let links = host.ns.sh("ip -o link");
+    assert!(links.contains(&lease_a.interface) && !links.contains(&lease_b.interface), "{links}");
+    assert!(host.ns.seen_by((lease_a.addresses[0], 80).into()).is_some());
+    assert_ne!(next.allocate("c").unwrap().addresses, lease_a.addresses);
+}
+
+#[test]
+fn other_pod_cidrs_take_the_place_of_the_old_ones_when_no_pod_uses_them() {
+    if !root() {
+        return;
+    }
+    let host = Host::new();
+    let (_a, lease) = host.pod("a");
+    host.call(|network| async move { network.set_pod_cidrs(vec!["10.99.0.0/24".parse().unwrap()]).await }).unwrap();
+    let routes = host.ns.sh("ip route; ip -6 route");
+    assert!(routes.contains("blackhole 10.99.0.0/24") && routes.contains("blackhole 10.88.0.0/16"), "{routes}");
+    assert_eq!(host.network.allocate("b").unwrap().addresses, ["10.99.0.2".parse::<std::net::IpAddr>().unwrap()]);
+    host.detach(&lease);
+    let rest = host.ns.sh("ip route; ip -6 route; ip addr show dev lo");
+    assert!(!rest.contains("10.88.") && !rest.contains("fd88::"), "{rest}");
+}
