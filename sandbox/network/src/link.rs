@@ -112,7 +112,8 @@ fn configure_pod(netlink: &mut Netlink, link: &PodLink) -> io::Result<()> {
     for (address, gateway) in link.addresses.iter().zip(&link.gateways) {
         route::add_address(netlink, eth, address.ip())?;
         route::set_neighbour(netlink, eth, *gateway, link.lease.gateway_mac)?;
-        let unspecified = if gateway.is_ipv6() { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+        let unspecified =
+            if gateway.is_ipv6() { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
         let everything = IpNetwork::new(unspecified, 0).map_err(io::Error::other)?;
         Route { to: everything, link: Some(eth), gateway: Some(*gateway), source: Some(address.ip()) }.set(netlink)?;
     }
