@@ -26,6 +26,9 @@ pub const SOCKET: &str = "nft-holder.sock";
 /// How long a holder may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// Pause after a holder could not be started (no memory, no processes left).
+const RETRY: Duration = Duration::from_secs(1);
+
 /// How a holder is started, and where it is found.
 #[derive(Debug, Clone)]
 pub struct HolderCommand {
@@ -149,13 +152,24 @@ impl Shared {
             }
             tracing::warn!(pid = link.pid, "the holder of the nftables socket died, starting another");
             self.pid.store(0, Ordering::Release);
-            match self.start().and_then(|(link, child)| self.remember(&link).map(|()| (link, child))) {
-                Ok(started) => (link, child) = started,
-                Err(error) => {
-                    tracing::error!(%error, "no holder for the nftables socket: the table loses its owner when the daemon ends");
-                    return;
-                }
+            match self.restart() {
+                Some(started) => (link, child) = started,
+                None => return,
             }
         }
+    }
+
+    /// Tries until a holder runs; `None` when the daemon ends.
+    fn restart(&self) -> Option<(Link, Option<Child>)> {
+        while !self.ending.load(Ordering::Acquire) {
+            match self.start().and_then(|(link, child)| self.remember(&link).map(|()| (link, child))) {
+                Ok(started) => return Some(started),
+                Err(error) => {
+                    tracing::error!(%error, "no holder for the nftables socket: the table would lose its owner with the daemon; trying again")
+                }
+            }
+            std::thread::sleep(RETRY);
+        }
+        None
     }
 }

@@ -1,4 +1,5 @@
 //! The rules mean in the kernel what the IR says, with real packets between network namespaces.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
 
 mod support;
 

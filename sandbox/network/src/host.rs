@@ -59,8 +59,8 @@ fn loopback(netlink: &mut Netlink) -> Result<u32, NetworkError> {
     }
 }
 
-/// MTU of the link with the default route; 1500 if there is none.
+/// MTU of the link to the outside; 1500 if there is none.
 pub fn uplink_mtu(netlink: &mut Netlink) -> io::Result<u32> {
-    let Some(index) = route::default_link(netlink)? else { return Ok(1500) };
-    Ok(route::links(netlink)?.into_iter().find(|link| link.index == index).map_or(1500, |link| link.mtu))
+    let Some(index) = route::uplink(netlink)? else { return Ok(1500) };
+    Ok(route::link_by_index(netlink, index)?.map_or(1500, |link| link.mtu))
 }

@@ -85,6 +85,15 @@ pub fn link(netlink: &mut Netlink, name: &str) -> io::Result<Option<Link>> {
     }
 }
 
+/// The link of this index, if there is one.
+pub fn link_by_index(netlink: &mut Netlink, index: u32) -> io::Result<Option<Link>> {
+    match netlink.get(libc::RTM_GETLINK, &ifinfo(index, 0, 0), |m| m) {
+        Ok(body) => Ok(Link::parse(&body)),
+        Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 /// One end of a veth pair.
 pub struct End<'a> {
     pub name: &'a str,
@@ -222,19 +231,23 @@ impl Route {
     }
 }
 
-/// Index of the link that the default route uses, if there is one.
-pub fn default_link(netlink: &mut Netlink) -> io::Result<Option<u32>> {
-    let mut found = None;
-    for family in [libc::AF_INET, libc::AF_INET6] {
+/// Index of the link by which the host reaches the outside, if there is one: a lookup of a documentation address, whatever the number of routes.
+pub fn uplink(netlink: &mut Netlink) -> io::Result<Option<u32>> {
+    let outside = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])];
+    for address in outside {
         let mut fixed = [0; 12];
-        fixed[0] = family as u8;
-        netlink.list(libc::RTM_GETROUTE, &fixed, |body| {
-            let main_default =
-                body.get(1) == Some(&0) && body.get(4) == Some(&MAIN) && body.get(7) == Some(&libc::RTN_UNICAST);
-            if main_default && found.is_none() {
-                found = body.get(12..).and_then(|a| find(a, libc::RTA_OIF)).and_then(number);
+        fixed[0] = family(address);
+        fixed[1] = if address.is_ipv4() { 32 } else { 128 };
+        match netlink.get(libc::RTM_GETROUTE, &fixed, |m| m.attr(libc::RTA_DST, &octets(address))) {
+            Ok(body) if body.get(7) == Some(&libc::RTN_UNICAST) => {
+                return Ok(body.get(12..).and_then(|a| find(a, libc::RTA_OIF)).and_then(number));
             }
-        })?;
+            Ok(_) => {}
+            Err(e)
+                if [Some(libc::ENETUNREACH), Some(libc::EHOSTUNREACH), Some(libc::EINVAL), Some(libc::EACCES)]
+                    .contains(&e.raw_os_error()) => {}
+            Err(e) => return Err(e),
+        }
     }
-    Ok(found)
+    Ok(None)
 }
