@@ -1,0 +1,108 @@
+//! Ranges of addresses: union and difference, so that interval sets never overlap.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+
+/// Addresses of one family from `first` to `last`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// IPv6.
+    pub v6: bool,
+    /// First address.
+    pub first: u128,
+    /// Last address.
+    pub last: u128,
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(a) => u128::from(u32::from(a)),
+        IpAddr::V6(a) => u128::from(a),
+    }
+}
+
+impl Span {
+    /// All addresses of a network.
+    pub fn network(network: &IpNetwork) -> Self {
+        match network {
+            IpNetwork::V4(n) => Span { v6: false, first: number(n.network().into()), last: number(n.broadcast().into()) },
+            IpNetwork::V6(n) => Span { v6: true, first: number(n.network().into()), last: number(n.broadcast().into()) },
+        }
+    }
+
+    /// Whether the address is one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.v6 == address.is_ipv6() && (self.first..=self.last).contains(&number(address))
+    }
+
+    /// Both ends as addresses.
+    pub fn ends(&self) -> (IpAddr, IpAddr) {
+        let address = |n: u128| match self.v6 {
+            true => IpAddr::V6(Ipv6Addr::from(n)),
+            // A span of IPv4 is made of 32-bit numbers only.
+            false => IpAddr::V4(Ipv4Addr::from(n as u32)),
+        };
+        (address(self.first), address(self.last))
+    }
+}
+
+/// The union, in order, without overlap.
+pub fn merge(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort();
+    let mut merged: Vec<Span> = Vec::new();
+    for span in spans {
+        match merged.last_mut() {
+            Some(last) if last.v6 == span.v6 && span.first <= last.last.saturating_add(1) => {
+                last.last = last.last.max(span.last);
+            }
+            _ => merged.push(span),
+        }
+    }
+    merged
+}
+
+/// `whole` without `parts`.
+pub fn subtract(whole: Span, parts: &[Span]) -> Vec<Span> {
+    let mut left = Vec::new();
+    let mut rest = Some(whole);
+    for part in merge(parts.to_vec()).into_iter().filter(|p| p.v6 == whole.v6) {
+        let Some(span) = rest else { break };
+        if part.last < span.first || part.first > span.last {
+            continue;
+        }
+        if part.first > span.first {
+            left.push(Span { last: part.first - 1, ..span });
+        }
+        rest = (part.last < span.last).then(|| Span { first: part.last + 1, ..span });
+    }
+    left.extend(rest);
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> Span {
+        Span::network(&text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_exception_splits_a_block() {
+        let left = subtract(net("10.0.0.0/8"), &[net("10.1.0.0/16"), net("fd00::/8")]);
+        assert_eq!(left.len(), 2);
+        assert!(!left.iter().any(|s| s.contains("10.1.2.3".parse().unwrap())));
+        assert!(left.iter().any(|s| s.contains("10.2.0.0".parse().unwrap())));
+    }
+
+    #[test]
+    fn neighbours_and_overlaps_become_one() {
+        assert_eq!(merge(vec![net("10.0.0.0/9"), net("10.128.0.0/9"), net("10.3.0.0/16")]), [net("10.0.0.0/8")]);
+    }
+
+    #[test]
+    fn subtracting_all_leaves_nothing() {
+        assert!(subtract(net("10.0.0.0/8"), &[net("0.0.0.0/0")]).is_empty());
+    }
+}
