@@ -37,8 +37,10 @@ pub struct ClusterSnapshot {
     pub complete: bool,
     /// Nothing usable was ever read: why, with file and line. All pod traffic drops.
     pub blocked: Option<String>,
-    /// Problems that left the last good state in force, and files passed over.
+    /// Problems that left the last good state in force, with file and line.
     pub warnings: Vec<String>,
+    /// Files of the source directory that were passed over.
+    pub ignored_files: Vec<String>,
 }
 
 /// A pod as the cluster tells.

@@ -55,6 +55,9 @@ pub enum PolicyError {
     /// The kernel's side failed; nothing changed.
     #[error("the rules of the pods are not in force: {0}")]
     Backend(#[from] BackendError),
+    /// Nothing usable was read from the source of policies.
+    #[error("no policy is loaded: {0}")]
+    Blocked(String),
     /// The engine's task ended before the call was done.
     #[error("the policy engine has stopped")]
     Stopped,

@@ -20,6 +20,8 @@ pub struct NodeConfig {
     pub interface_prefix: String,
     /// This node's pod CIDRs.
     pub pod_cidrs: Vec<IpNetwork>,
+    /// This node's own addresses.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// A pod of the cluster with the addresses that are its own beyond doubt.
@@ -126,5 +128,6 @@ fn inside(snapshot: &ClusterSnapshot, node: &NodeConfig) -> Vec<Span> {
     let known = [&node.pod_cidrs, &snapshot.pod_cidrs, &snapshot.node_cidrs, &snapshot.service_cidrs];
     let known = known.into_iter().flatten().copied();
     let pods = snapshot.pods.iter().flat_map(|p| p.addresses.iter()).map(|a| IpNetwork::from(*a));
-    merge(fixed.chain(known).chain(pods).map(|n| Span::network(&n)).collect())
+    let own = node.addresses.iter().map(|a| IpNetwork::from(*a));
+    merge(fixed.chain(known).chain(pods).chain(own).map(|n| Span::network(&n)).collect())
 }

@@ -1,1 +1,12 @@
-//! Sources of cluster objects: the Kubernetes API or a directory, as snapshots.
+//! Sources of cluster objects, as snapshots.
+//!
+//! [`DirectorySource`] reads `*.yaml` of a directory and follows its changes; [`check`] and [`write`](edit::apply) serve the CLI.
+
+mod directory;
+pub mod edit;
+mod load;
+mod object;
+
+pub use directory::DirectorySource;
+pub use load::{Loader, SourceConfig};
+pub use object::{FileError, Object, ObjectKey, parse};

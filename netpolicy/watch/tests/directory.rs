@@ -1,0 +1,134 @@
+//! The directory source, as files come, change and break.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cofferdam_netpolicy::{ClusterSnapshot, PolicySource};
+use cofferdam_netpolicy_watch::edit::{self, EditError, Outcome};
+use cofferdam_netpolicy_watch::{DirectorySource, Loader, SourceConfig, parse};
+use tokio::sync::watch;
+
+const ACME: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Tenant\nmetadata: {name: acme}\nspec:\n  sandbox: {minimum: vm}\n";
+const SHOP: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {cofferdam.dev/tenant: acme}}\n";
+const POLICY: &str = "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+    - from:
+        - podSelector: {matchLabels: {role: client}}
+        - ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}
+      ports: [{port: 80}, {port: http, protocol: TCP}, {port: 100, endPort: 200, protocol: UDP}]
+";
+
+fn loaded(files: &[(&str, &str)]) -> ClusterSnapshot {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    Loader::new(dir.path(), SourceConfig::default()).load()
+}
+
+async fn until(seen: &mut watch::Receiver<Arc<ClusterSnapshot>>, what: impl FnMut(&Arc<ClusterSnapshot>) -> bool) {
+    tokio::time::timeout(Duration::from_secs(5), seen.wait_for(what)).await.unwrap().unwrap();
+}
+
+#[test]
+fn objects_of_all_kinds_in_many_documents_are_read() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: far, namespace: shop, labels: {role: client}}\n\
+               spec: {containers: [{name: c, image: x, ports: [{name: http, containerPort: 8080}]}]}\n\
+               status: {phase: Running, podIPs: [{ip: 10.9.0.4}]}\n";
+    let all = loaded(&[("a.yaml", &format!("{ACME}---\n{SHOP}---\n# nothing\n---\n{POLICY}---\n{pod}"))]);
+    assert_eq!(all.blocked, None);
+    assert!(all.tenants.contains_key("acme") && all.tenants.contains_key("system"));
+    assert_eq!(all.tenant_of("shop"), Some("acme"));
+    assert_eq!((all.policies.len(), all.pods.len()), (1, 1));
+    assert_eq!(all.pods[0].ports[0].container_port, 8080);
+}
+
+#[test]
+fn a_missing_directory_is_empty_and_other_files_are_passed_over() {
+    let none = Loader::new("/nonexistent/cluster.d", SourceConfig::default()).load();
+    assert!(none.blocked.is_none() && none.complete);
+    let some = loaded(&[("README.md", "hello"), (".x.yaml", "{"), ("a.yaml", SHOP)]);
+    assert_eq!(some.ignored_files, [".x.yaml", "README.md"]);
+    assert_eq!(some.blocked, None);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    let tenant = |spec: &str| format!("{ACME}  {spec}\n");
+    for (text, line, reason) in [
+        (tenant("quota: {pods: 3}"), 6, "not supported yet"),
+        (tenant("images: {allow: []}"), 6, "not supported yet"),
+        (tenant("userNamespace: Required"), 6, "not supported yet"),
+        (tenant("sandbx: {}"), 6, "sandbx"),
+        (ACME.replace("acme", "system"), 3, "config"),
+        (POLICY.replace("podSelector: {matchLabels: {app", "podSelectr: {matchLabels: {app"), 5, "podSelectr"),
+        (POLICY.replace("10.1.0.0/16", "11.1.0.0/16"), 9, "except"),
+        (format!("{SHOP}---\n{SHOP}"), 5, "already in line 1"),
+        (format!("{SHOP}---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n"), 6, "not supported yet"),
+        (format!("{SHOP}---\napiVersion: v1\nkind: Secret\n"), 6, "Secret"),
+        ("a: [".into(), 1, ""),
+    ] {
+        let error = parse("f.yaml", &text).unwrap_err();
+        assert!(error.reason.contains(reason), "{error}");
+        assert_eq!(error.line, line, "{error}");
+    }
+}
+
+#[test]
+fn a_broken_file_keeps_its_last_good_version_and_blocks_when_there_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.yaml");
+    fs::write(&file, "kind: [").unwrap();
+    let mut loader = Loader::new(dir.path(), SourceConfig::default());
+    assert!(loader.load().blocked.unwrap().contains("a.yaml:1"));
+    fs::write(&file, SHOP).unwrap();
+    assert_eq!(loader.load().blocked, None);
+    fs::write(&file, "kind: [").unwrap();
+    let kept = loader.load();
+    assert_eq!(kept.blocked, None);
+    assert!(kept.namespaces.contains_key("shop") && kept.warnings[0].contains("a.yaml:1"));
+    fs::remove_file(&file).unwrap();
+    assert!(loader.load().namespaces.is_empty());
+}
+
+#[tokio::test]
+async fn changes_are_seen_even_when_the_directory_comes_later() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("deep/cluster.d");
+    let source = DirectorySource::start(&dir, SourceConfig::default()).unwrap();
+    let mut seen = source.snapshots();
+    for _ in 0..3 {
+        edit::apply(&dir, "-", &format!("{SHOP}---\n{POLICY}")).unwrap();
+        until(&mut seen, |s| s.policies.len() == 1 && s.namespaces.len() == 1).await;
+        edit::delete(&dir, "-", POLICY).unwrap();
+        until(&mut seen, |s| s.policies.is_empty() && s.namespaces.len() == 1).await;
+        fs::remove_dir_all(&dir).unwrap();
+        until(&mut seen, |s| s.namespaces.is_empty()).await;
+    }
+}
+
+#[test]
+fn apply_writes_all_or_nothing_and_says_what_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let outcomes = |yaml: &str| -> Vec<Outcome> {
+        edit::apply(dir.path(), "in.yaml", yaml).unwrap().into_iter().map(|e| e.outcome).collect()
+    };
+    assert!(matches!(edit::apply(dir.path(), "in.yaml", &format!("{SHOP}---\nkind: x\n")), Err(EditError::Input(_))));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    assert_eq!(outcomes(&format!("{ACME}---\n{SHOP}")), [Outcome::Created, Outcome::Created]);
+    assert_eq!(outcomes(&format!("{ACME}---\n{}", SHOP.replace("acme", "blue"))), [Outcome::Unchanged, Outcome::Changed]);
+    let deleted = edit::delete(dir.path(), "in.yaml", &format!("{SHOP}---\n{POLICY}")).unwrap();
+    assert_eq!(deleted.iter().map(|e| e.outcome).collect::<Vec<_>>(), [Outcome::Deleted, Outcome::Absent]);
+}
+
+#[test]
+fn an_object_among_others_in_one_file_is_not_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("all.yaml"), format!("{ACME}---\n{SHOP}")).unwrap();
+    assert!(matches!(edit::apply(dir.path(), "in.yaml", ACME), Err(EditError::Elsewhere { .. })));
+}
