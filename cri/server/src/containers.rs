@@ -57,7 +57,8 @@ impl Runtime {
             // The watcher is just about to record the end of all its containers.
             return Ok(());
         };
-        let deadline = || self.stops.lock().unwrap_or_else(|p| p.into_inner()).get(id).copied().unwrap_or_else(Instant::now);
+        let deadline =
+            || self.stops.lock().unwrap_or_else(|p| p.into_inner()).get(id).copied().unwrap_or_else(Instant::now);
         // A container that was only created has no process that could heed a signal.
         let heeds = entry.phase == ContainerPhase::Running && deadline() > Instant::now();
         if heeds {
@@ -80,7 +81,11 @@ impl Runtime {
         if self.wait_exited(&entry.id, || until).await || self.live(&entry.sandbox).is_none() {
             return Ok(());
         }
-        Err(Error::Internal(format!("container {} was killed {} s ago and is still there", entry.id, KILL_WAIT.as_secs())))
+        Err(Error::Internal(format!(
+            "container {} was killed {} s ago and is still there",
+            entry.id,
+            KILL_WAIT.as_secs()
+        )))
     }
 
     /// Removes a container in any state with all that belongs to it.

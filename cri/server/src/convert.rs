@@ -72,7 +72,9 @@ pub(crate) fn pod_status(entry: &SandboxEntry) -> cri::PodSandboxStatus {
         state: pod_state(entry).into(),
         created_at: entry.created_at,
         network: Some(network),
-        linux: Some(cri::LinuxPodSandboxStatus { namespaces: Some(cri::Namespace { options: Some(namespaces(&entry.spec)) }) }),
+        linux: Some(cri::LinuxPodSandboxStatus {
+            namespaces: Some(cri::Namespace { options: Some(namespaces(&entry.spec)) }),
+        }),
         labels: config.labels,
         annotations: config.annotations,
         runtime_handler: entry.runtime_handler.clone(),
@@ -95,7 +97,11 @@ fn namespaces(spec: &SandboxSpec) -> cri::NamespaceOption {
         ipc: mode(n.ipc).into(),
         target_id: String::new(),
         userns_options: Some(match &n.user {
-            Some(user) => cri::UserNamespace { mode: cri::NamespaceMode::Pod.into(), uids: ids(&user.uids), gids: ids(&user.gids) },
+            Some(user) => cri::UserNamespace {
+                mode: cri::NamespaceMode::Pod.into(),
+                uids: ids(&user.uids),
+                gids: ids(&user.gids),
+            },
             None => cri::UserNamespace { mode: cri::NamespaceMode::Node.into(), ..Default::default() },
         }),
     }

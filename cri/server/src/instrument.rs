@@ -8,7 +8,10 @@ use tonic::{Response, Status};
 use crate::Error;
 
 /// Runs one RPC. Failures are logged once, here; what kubelet asks for every second only at level debug.
-pub(crate) async fn call<T>(name: &'static str, rpc: impl Future<Output = Result<T, Error>>) -> Result<Response<T>, Status> {
+pub(crate) async fn call<T>(
+    name: &'static str,
+    rpc: impl Future<Output = Result<T, Error>>,
+) -> Result<Response<T>, Status> {
     let begun = Instant::now();
     let result = rpc.await;
     let ms = begun.elapsed().as_millis() as u64;

@@ -42,7 +42,11 @@ impl Ops {
         shared.await
     }
 
-    fn spawn(&self, key: String, operation: impl Future<Output = Outcome> + Send + 'static) -> impl Future<Output = Outcome> + Send + 'static {
+    fn spawn(
+        &self,
+        key: String,
+        operation: impl Future<Output = Outcome> + Send + 'static,
+    ) -> impl Future<Output = Outcome> + Send + 'static {
         let task = tokio::spawn({
             let ops = self.clone();
             let key = key.clone();

@@ -11,7 +11,9 @@ pub(crate) fn resolv_conf(dns: Option<&cri::DnsConfig>) -> Result<String, Error>
         return Ok(std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
     };
     let words = dns.servers.iter().chain(&dns.searches).chain(&dns.options);
-    if let Some(bad) = words.into_iter().find(|w| w.is_empty() || w.contains(|c: char| c.is_whitespace() || c.is_control())) {
+    if let Some(bad) =
+        words.into_iter().find(|w| w.is_empty() || w.contains(|c: char| c.is_whitespace() || c.is_control()))
+    {
         return Err(Error::Invalid(format!("config.dns_config: {bad:?} is not one word")));
     }
     let mut text = String::new();
@@ -48,7 +50,9 @@ pub(crate) async fn write(spec: &SandboxSpec, lease: Option<&Lease>) -> Result<(
     };
     let failed = |e: std::io::Error| Error::Internal(format!("pod files in {}: {e}", spec.dir.display()));
     tokio::fs::create_dir_all(&spec.dir).await.map_err(failed)?;
-    for (name, text) in [("resolv.conf", spec.resolv_conf.clone()), ("hosts", hosts(spec, lease)), ("hostname", hostname)] {
+    for (name, text) in
+        [("resolv.conf", spec.resolv_conf.clone()), ("hosts", hosts(spec, lease)), ("hostname", hostname)]
+    {
         tokio::fs::write(spec.dir.join(name), text).await.map_err(failed)?;
     }
     Ok(())
@@ -60,7 +64,11 @@ mod tests {
 
     #[test]
     fn a_dns_config_becomes_resolv_conf() {
-        let dns = cri::DnsConfig { servers: vec!["10.0.0.10".into()], searches: vec!["a.svc".into(), "svc".into()], options: vec!["ndots:5".into()] };
+        let dns = cri::DnsConfig {
+            servers: vec!["10.0.0.10".into()],
+            searches: vec!["a.svc".into(), "svc".into()],
+            options: vec!["ndots:5".into()],
+        };
         assert_eq!(resolv_conf(Some(&dns)).unwrap(), "search a.svc svc\nnameserver 10.0.0.10\noptions ndots:5\n");
     }
 

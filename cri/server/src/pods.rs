@@ -44,7 +44,11 @@ impl Runtime {
     async fn kill_containers(&self, sandbox: &str) {
         let Some(live) = self.live(sandbox) else { return };
         let pod = live.pod();
-        let running: Vec<_> = self.containers_of(sandbox).into_iter().filter(|c| c.exit.is_none() && c.phase != ContainerPhase::Creating).collect();
+        let running: Vec<_> = self
+            .containers_of(sandbox)
+            .into_iter()
+            .filter(|c| c.exit.is_none() && c.phase != ContainerPhase::Creating)
+            .collect();
         for container in &running {
             // A sandbox that dies now ends them all the same.
             let _ = pod.signal(&container.id, 9, true).await;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use cofferdam_sandbox::Recovered;
 use cofferdam_store::{ContainerPhase, SandboxEntry, SandboxPhase};
 
+use crate::Error;
 use crate::rpc::local_pod_of;
 use crate::runtime::Runtime;
-use crate::Error;
 
 /// Exit code of containers that a reboot of the node ended.
 const NODE_GONE: i32 = 255;
@@ -25,7 +25,12 @@ impl Runtime {
         let entries = self.parts.store.sandboxes.list();
         let held: Vec<_> = entries.iter().filter(|e| !e.released).collect();
         let here = |e: &&&Arc<SandboxEntry>| e.boot_id == self.settings.boot_id;
-        let pods = held.iter().filter(here).filter(|e| e.phase == SandboxPhase::Ready).filter_map(|e| local_pod_of(e)).collect();
+        let pods = held
+            .iter()
+            .filter(here)
+            .filter(|e| e.phase == SandboxPhase::Ready)
+            .filter_map(|e| local_pod_of(e))
+            .collect();
         self.parts.policy.restore(pods).await?;
         let leases: Vec<_> = held.iter().filter(here).filter_map(|e| e.lease.clone()).collect();
         self.parts.network.recover(&leases).await?;

@@ -128,7 +128,12 @@ impl Runtime {
 
     /// The live sandbox of a container.
     pub(crate) fn sandbox_of(&self, container: &ContainerEntry) -> Result<Arc<dyn Sandbox>, Error> {
-        let gone = || Error::Precondition(format!("pod sandbox {} of container {} is not running", container.sandbox, container.id));
+        let gone = || {
+            Error::Precondition(format!(
+                "pod sandbox {} of container {} is not running",
+                container.sandbox, container.id
+            ))
+        };
         self.live(&container.sandbox).ok_or_else(gone)
     }
 

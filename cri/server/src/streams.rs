@@ -56,7 +56,10 @@ impl StreamBackend for Backend {
         let entry = runtime.container(&request.container_id)?;
         let pod = runtime.sandbox_of(&entry)?.pod();
         drop(runtime);
-        let streams = pod.attach(&entry.id, request.stdin, request.stdout, request.stderr && !request.tty).await.map_err(Error::from)?;
+        let streams = pod
+            .attach(&entry.id, request.stdin, request.stdout, request.stderr && !request.tty)
+            .await
+            .map_err(Error::from)?;
         join(streams, io).await
     }
 

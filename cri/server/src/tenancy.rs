@@ -8,7 +8,8 @@ use cofferdam_netpolicy::ContainerPort;
 use cofferdam_sandbox::{IdMap, SandboxKind, UserNamespace, VmSize};
 use cofferdam_store::SandboxEntry;
 use cofferdam_tenant::{
-    ContainerRequest, MountRequest, PodRequest, Refusal, ResolveError, UserNamespaceNeed, VmDefaults, admit, admit_container,
+    ContainerRequest, MountRequest, PodRequest, Refusal, ResolveError, UserNamespaceNeed, VmDefaults, admit,
+    admit_container,
 };
 
 use crate::{Error, Runtime, spec};
@@ -104,7 +105,9 @@ fn volume_exists(pod_dir: &Path, volume: &str) -> bool {
 fn vm_size(config: &cri::PodSandboxConfig, defaults: VmDefaults) -> VmSize {
     let resources = config.linux.as_ref().and_then(|l| l.resources.clone()).unwrap_or_default();
     let cpus = match (resources.cpu_quota, resources.cpu_period) {
-        (quota @ 1.., period @ 1..) => u32::try_from(quota.div_euclid(period) + i64::from(quota.rem_euclid(period) > 0)).unwrap_or(u32::MAX),
+        (quota @ 1.., period @ 1..) => {
+            u32::try_from(quota.div_euclid(period) + i64::from(quota.rem_euclid(period) > 0)).unwrap_or(u32::MAX)
+        }
         _ => 0,
     };
     let memory = u64::try_from(resources.memory_limit_in_bytes).unwrap_or(0);

@@ -11,7 +11,8 @@ use crate::{convert, rpc};
 impl Runtime {
     /// The visible pods, newest first (DESIGN 4).
     pub fn pods_view(&self) -> Vec<Value> {
-        let mut pods: Vec<_> = self.parts.store.sandboxes.list().into_iter().filter(|s| convert::pod_visible(s)).collect();
+        let mut pods: Vec<_> =
+            self.parts.store.sandboxes.list().into_iter().filter(|s| convert::pod_visible(s)).collect();
         pods.sort_by_key(|s| std::cmp::Reverse(s.created_at));
         pods.iter().map(|s| rpc::pod_facts(s)).collect()
     }

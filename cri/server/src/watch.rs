@@ -27,7 +27,9 @@ impl Runtime {
                     Ok(PodEvent::Exited(exit)) => runtime.record_exit(&exit).await,
                     Ok(PodEvent::Gone(reason)) => return runtime.sandbox_died(&id, &reason).await,
                     Err(RecvError::Lagged(_)) => runtime.catch_up(&*sandbox).await,
-                    Err(RecvError::Closed) => return runtime.sandbox_died(&id, "the connection to its shim is lost").await,
+                    Err(RecvError::Closed) => {
+                        return runtime.sandbox_died(&id, "the connection to its shim is lost").await;
+                    }
                 }
             }
         });
@@ -73,7 +75,10 @@ impl Runtime {
             ContainerExit { code: 0, .. } => "Completed",
             _ => "Error",
         };
-        let exit = (exit.container.clone(), Exit { code: exit.code, reason: reason.into(), message: String::new(), at: nanos(exit.at) });
+        let exit = (
+            exit.container.clone(),
+            Exit { code: exit.code, reason: reason.into(), message: String::new(), at: nanos(exit.at) },
+        );
         self.publish_exit(&exit.0, exit.1).await;
     }
 

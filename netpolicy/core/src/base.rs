@@ -2,8 +2,8 @@
 
 use crate::compile::{Family, span_set};
 use crate::ir::{
-    Base, Chain, ChainKind, CmpOp, Expr, Field, Hook, Interval, NFPROTO_IPV4, NFPROTO_IPV6, Policy, Rule,
-    Ruleset, Set, Value, ct_direction, ct_state, fib_type, proto,
+    Base, Chain, ChainKind, CmpOp, Expr, Field, Hook, Interval, NFPROTO_IPV4, NFPROTO_IPV6, Policy, Rule, Ruleset, Set,
+    Value, ct_direction, ct_state, fib_type, proto,
 };
 use crate::span::{Span, merge};
 use crate::world::World;
@@ -72,10 +72,7 @@ fn icmp(family: Family) -> Expr {
 }
 
 fn reply() -> Rule {
-    accepted(vec![
-        Expr::ct_state(ct_state::ESTABLISHED),
-        Expr::eq(Field::CtDirection, Value::U8(ct_direction::REPLY)),
-    ])
+    accepted(vec![Expr::ct_state(ct_state::ESTABLISHED), Expr::eq(Field::CtDirection, Value::U8(ct_direction::REPLY))])
 }
 
 /// Deleting a conntrack entry does not end a TCP flow: the server's next segment would make it anew, reversed.

@@ -26,8 +26,12 @@ impl Span {
     /// All addresses of a network.
     pub fn network(network: &IpNetwork) -> Self {
         match network {
-            IpNetwork::V4(n) => Span { v6: false, first: number(n.network().into()), last: number(n.broadcast().into()) },
-            IpNetwork::V6(n) => Span { v6: true, first: number(n.network().into()), last: number(n.broadcast().into()) },
+            IpNetwork::V4(n) => {
+                Span { v6: false, first: number(n.network().into()), last: number(n.broadcast().into()) }
+            }
+            IpNetwork::V6(n) => {
+                Span { v6: true, first: number(n.network().into()), last: number(n.broadcast().into()) }
+            }
         }
     }
 

@@ -112,7 +112,8 @@ impl Loader {
                     continue;
                 }
             };
-            let known = self.files.get(name).is_some_and(|f| f.text == text && !(f.good.is_none() && f.error.is_none()));
+            let known =
+                self.files.get(name).is_some_and(|f| f.text == text && !(f.good.is_none() && f.error.is_none()));
             if known {
                 continue;
             }
@@ -140,7 +141,9 @@ impl Loader {
                 }
                 seen.insert(key, name);
                 match &located.object {
-                    Object::Namespace(name, labels) => _ = snapshot.namespaces.insert(name.clone(), with_name(name, labels)),
+                    Object::Namespace(name, labels) => {
+                        _ = snapshot.namespaces.insert(name.clone(), with_name(name, labels))
+                    }
                     Object::Tenant(name, spec) => _ = snapshot.tenants.insert(name.clone(), spec.clone()),
                     Object::Policy(policy) => snapshot.policies.push(policy.clone()),
                     Object::Pod(pod) => snapshot.pods.push((**pod).clone()),

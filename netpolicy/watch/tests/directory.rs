@@ -9,7 +9,8 @@ use cofferdam_netpolicy_watch::edit::{self, EditError, Outcome};
 use cofferdam_netpolicy_watch::{DirectorySource, Loader, SourceConfig, parse};
 use tokio::sync::watch;
 
-const ACME: &str = "apiVersion: cofferdam.dev/v1alpha1\nkind: Tenant\nmetadata: {name: acme}\nspec:\n  sandbox: {minimum: vm}\n";
+const ACME: &str =
+    "apiVersion: cofferdam.dev/v1alpha1\nkind: Tenant\nmetadata: {name: acme}\nspec:\n  sandbox: {minimum: vm}\n";
 const SHOP: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {cofferdam.dev/tenant: acme}}\n";
 const POLICY: &str = "apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -69,7 +70,11 @@ fn what_is_wrong_is_named_with_its_line() {
         (POLICY.replace("podSelector: {matchLabels: {app", "podSelectr: {matchLabels: {app"), 5, "podSelectr"),
         (POLICY.replace("10.1.0.0/16", "11.1.0.0/16"), 9, "except"),
         (format!("{SHOP}---\n{SHOP}"), 5, "already in line 1"),
-        (format!("{SHOP}---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n"), 6, "not supported yet"),
+        (
+            format!("{SHOP}---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n"),
+            6,
+            "not supported yet",
+        ),
         (format!("{SHOP}---\napiVersion: v1\nkind: Secret\n"), 6, "Secret"),
         ("a: [".into(), 1, ""),
     ] {
@@ -121,7 +126,10 @@ fn apply_writes_all_or_nothing_and_says_what_changed() {
     assert!(matches!(edit::apply(dir.path(), "in.yaml", &format!("{SHOP}---\nkind: x\n")), Err(EditError::Input(_))));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     assert_eq!(outcomes(&format!("{ACME}---\n{SHOP}")), [Outcome::Created, Outcome::Created]);
-    assert_eq!(outcomes(&format!("{ACME}---\n{}", SHOP.replace("acme", "blue"))), [Outcome::Unchanged, Outcome::Changed]);
+    assert_eq!(
+        outcomes(&format!("{ACME}---\n{}", SHOP.replace("acme", "blue"))),
+        [Outcome::Unchanged, Outcome::Changed]
+    );
     let deleted = edit::delete(dir.path(), "in.yaml", &format!("{SHOP}---\n{POLICY}")).unwrap();
     assert_eq!(deleted.iter().map(|e| e.outcome).collect::<Vec<_>>(), [Outcome::Deleted, Outcome::Absent]);
 }

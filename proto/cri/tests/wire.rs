@@ -53,7 +53,8 @@ fn every_name_number_type_and_method_is_upstreams() {
 
 #[test]
 fn there_are_43_methods() {
-    let count = |service: &str| shape(&ours()).keys().filter(|k| k.starts_with(&format!("rpc .runtime.v1.{service}/"))).count();
+    let count =
+        |service: &str| shape(&ours()).keys().filter(|k| k.starts_with(&format!("rpc .runtime.v1.{service}/"))).count();
     assert_eq!((count("RuntimeService"), count("ImageService")), (37, 6));
 }
 
@@ -73,9 +74,15 @@ fn a_changed_protocol_is_told_apart() {
     }
     assert_eq!(told(|_| ()), "");
     assert!(told(|f| message(f, "Mount").field[0].number = Some(99)).contains("Mount.container_path"));
-    assert!(told(|f| message(f, "Mount").field[2].set_type(prost_types::field_descriptor_proto::Type::String)).contains("Mount.readonly"));
+    assert!(
+        told(|f| message(f, "Mount").field[2].set_type(prost_types::field_descriptor_proto::Type::String))
+            .contains("Mount.readonly")
+    );
     assert!(told(|f| message(f, "Mount").field[2].json_name = Some("ro".into())).contains("Mount.readonly"));
-    assert!(told(|f| message(f, "Mount").field[5].set_label(prost_types::field_descriptor_proto::Label::Optional)).contains("uidMappings"));
+    assert!(
+        told(|f| message(f, "Mount").field[5].set_label(prost_types::field_descriptor_proto::Label::Optional))
+            .contains("uidMappings")
+    );
     assert!(told(|f| drop(message(f, "Mount").field.pop())).contains("Mount.mount_options: only theirs"));
     assert!(told(|f| message(f, "PodIP").name = Some("PodIp".into())).contains("PodIp: only ours"));
     assert!(told(|f| drop(message(f, "SecurityProfile").enum_type[0].value.pop())).contains("Localhost"));

@@ -56,7 +56,13 @@ pub fn encode_reserved(container: &str, cgroup: &str) -> [u8; SLOT] {
 /// An exit as a slot.
 pub fn encode_exit(exit: &ContainerExit, cgroup: &str) -> [u8; SLOT] {
     let at = nanos(exit.at);
-    fit(|cgroup| json!({"container": exit.container, "cgroup": cgroup, "code": exit.code, "oom": exit.oom, "at": at}).to_string(), cgroup)
+    fit(
+        |cgroup| {
+            json!({"container": exit.container, "cgroup": cgroup, "code": exit.code, "oom": exit.oom, "at": at})
+                .to_string()
+        },
+        cgroup,
+    )
 }
 
 // The cgroup is the one part of unknown length, and the one that can be missing.
@@ -159,7 +165,10 @@ mod tests {
         torn[100..].fill(0);
         file.extend(torn);
         file.extend(encode_reserved("b", "/pod/b"));
-        assert_eq!(read_slots(&file), Records { exits: vec![exit()], cgroups: vec!["/pod/a".into(), "/pod/b".into()], gone: None });
+        assert_eq!(
+            read_slots(&file),
+            Records { exits: vec![exit()], cgroups: vec!["/pod/a".into(), "/pod/b".into()], gone: None }
+        );
     }
 
     #[test]
@@ -170,7 +179,9 @@ mod tests {
 
     #[test]
     fn a_long_last_word_is_cut_to_its_slot() {
-        let SlotContent::Gone(reason) = decode_slot(&encode_gone(&"\"long\n".repeat(200))) else { panic!("not a last word") };
+        let SlotContent::Gone(reason) = decode_slot(&encode_gone(&"\"long\n".repeat(200))) else {
+            panic!("not a last word")
+        };
         assert!(reason.starts_with("\"long \"long ") && reason.len() > 100);
     }
 }

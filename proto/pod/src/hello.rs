@@ -23,7 +23,10 @@ pub fn answer(hello: &Hello, server: &str, broken: Option<&str>) -> Negotiation 
     let error = match broken {
         Some(reason) => reason.to_owned(),
         None if version < hello.oldest.max(oldest) => {
-            format!("no common version: {server} speaks {oldest} to {newest}, the peer {} to {}", hello.oldest, hello.newest)
+            format!(
+                "no common version: {server} speaks {oldest} to {newest}, the peer {} to {}",
+                hello.oldest, hello.newest
+            )
         }
         None => String::new(),
     };

@@ -23,15 +23,18 @@ mod ops;
 pub use codec::{Decoder, FrameError, encode};
 pub use convert::{error_from, error_to, status_from, status_to};
 pub use credit::{Receive, Send, WINDOW};
-pub use exits::{EXITS_FILE, Records, SLOT, SlotContent, decode_slot, encode_exit, encode_gone, encode_reserved, read_slots};
+pub use exits::{
+    EXITS_FILE, Records, SLOT, SlotContent, decode_slot, encode_exit, encode_gone, encode_reserved, read_slots,
+};
 pub use hello::{MAGIC, Negotiation, VERSIONS, answer, opening, sync_after_magic};
 pub use messages::{
-    Body, Event, Exited, ExitReport, Frame, Gone, Hello, HelloReply, Log, LogAck, Port, StreamClose, StreamCredit, StreamData,
-    StreamExit, event,
+    Body, Event, ExitReport, Exited, Frame, Gone, Hello, HelloReply, Log, LogAck, Port, StreamClose, StreamCredit,
+    StreamData, StreamExit, event,
 };
 pub use ops::{
-    Attach, Boot, Booted, Create, Delete, Dial, Empty, Error, ErrorKind, Exec, KillStream, List, Op, Outcome, ReopenLog, Request,
-    Resize, Resources, Response, Setup, Signal, Start, Stats, StatsReply, Status, StatusList, Stop, Update,
+    Attach, Boot, Booted, Create, Delete, Dial, Empty, Error, ErrorKind, Exec, KillStream, List, Op, Outcome,
+    ReopenLog, Request, Resize, Resources, Response, Setup, Signal, Start, Stats, StatsReply, Status, StatusList, Stop,
+    Update,
 };
 
 /// Largest data of one [`StreamData`] or [`Log`] frame, bytes.

@@ -66,7 +66,9 @@ impl Body {
     /// The port that carries it; hellos go over both.
     pub fn port(&self) -> Port {
         match self {
-            Body::Hello(_) | Body::HelloReply(_) | Body::Request(_) | Body::Response(_) | Body::Event(_) => Port::Control,
+            Body::Hello(_) | Body::HelloReply(_) | Body::Request(_) | Body::Response(_) | Body::Event(_) => {
+                Port::Control
+            }
             _ => Port::Data,
         }
     }

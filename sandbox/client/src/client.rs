@@ -4,7 +4,8 @@ use std::os::fd::OwnedFd;
 
 use async_trait::async_trait;
 use cofferdam_pod_api::{
-    Attach, Create, Delete, Dial, Exec, List, Op, Outcome, ReopenLog, Signal, Start, Stats as StatsOp, Update, status_from,
+    Attach, Create, Delete, Dial, Exec, List, Op, Outcome, ReopenLog, Signal, Start, Stats as StatsOp, Update,
+    status_from,
 };
 use cofferdam_sandbox::{
     ByteStreams, ContainerSpec, ContainerStatus, ExecSpec, PodClient, PodError, PodEvent, Stats, Streams,

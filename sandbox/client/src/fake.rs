@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use cofferdam_sandbox::{
-    ByteStreams, ContainerExit, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, PodClient, PodError, PodEvent, Stats, Streams,
+    ByteStreams, ContainerExit, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, PodClient, PodError,
+    PodEvent, Stats, Streams,
 };
 use oci_spec::runtime::LinuxResources;
 use tokio::io::AsyncWriteExt;
@@ -104,7 +105,8 @@ impl FakePod {
             if status.state == ContainerState::Exited {
                 return;
             }
-            *status = ContainerStatus { state: ContainerState::Exited, pid: 0, exit: Some(exit.clone()), ..status.clone() };
+            *status =
+                ContainerStatus { state: ContainerState::Exited, pid: 0, exit: Some(exit.clone()), ..status.clone() };
         }
         let _ = self.events.send(PodEvent::Exited(exit));
     }
@@ -140,7 +142,12 @@ impl FakePod {
     }
 }
 
-async fn play(exec: FakeExec, mut stdout: tokio::io::DuplexStream, mut stderr: tokio::io::DuplexStream, killed: oneshot::Receiver<()>) -> i32 {
+async fn play(
+    exec: FakeExec,
+    mut stdout: tokio::io::DuplexStream,
+    mut stderr: tokio::io::DuplexStream,
+    killed: oneshot::Receiver<()>,
+) -> i32 {
     let _ = stdout.write_all(&exec.stdout).await;
     let _ = stderr.write_all(&exec.stderr).await;
     match exec.code {

@@ -53,7 +53,9 @@ impl Launcher {
         let failed = |error: io::Error| SandboxError::failed(format!("start of the shim of pod {}", config.id), error);
         let (identity, pidfd) = self.spawn(config).map_err(failed)?;
         let connected = async {
-            let socket = socket::connect(&config.dir).await.map_err(|error| SandboxError::failed("connection to the shim", error))?;
+            let socket = socket::connect(&config.dir)
+                .await
+                .map_err(|error| SandboxError::failed("connection to the shim", error))?;
             Connection::open(socket).await.map_err(SandboxError::from)
         };
         let connected = tokio::select! {
@@ -96,13 +98,14 @@ impl Launcher {
 
     /// Finds a shim again. A dead one's containers are killed, and its records read.
     pub async fn adopt(&self, dir: &Path, process: &ProcessIdentity) -> Result<Adopted, SandboxError> {
-        let reason = match identity::find(process).and_then(|pidfd| PidFd::new(pidfd).map_err(|error| error.to_string())) {
-            Ok(pidfd) => match self.connect(dir, process, Arc::new(pidfd)).await {
-                Ok(shim) => return Ok(Adopted::Live(shim)),
-                Err(error) => error,
-            },
-            Err(reason) => format!("its shim is gone: {reason}"),
-        };
+        let reason =
+            match identity::find(process).and_then(|pidfd| PidFd::new(pidfd).map_err(|error| error.to_string())) {
+                Ok(pidfd) => match self.connect(dir, process, Arc::new(pidfd)).await {
+                    Ok(shim) => return Ok(Adopted::Live(shim)),
+                    Err(error) => error,
+                },
+                Err(reason) => format!("its shim is gone: {reason}"),
+            };
         let dir = dir.to_owned();
         let records = tokio::task::spawn_blocking(move || death::bury(&dir)).await;
         let records = records.map_err(|error| SandboxError::failed("end of a dead shim's containers", error))?;

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cofferdam_pod_api::{
-    Body, Decoder, MAX_FDS, MAX_FRAME, Op, Outcome, Request, StreamCredit, encode, error_from, opening, sync_after_magic,
+    Body, Decoder, MAX_FDS, MAX_FRAME, Op, Outcome, Request, StreamCredit, encode, error_from, opening,
+    sync_after_magic,
 };
 use cofferdam_sandbox::PodError;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -238,6 +239,8 @@ fn random() -> u64 {
     // Uniqueness is all that is asked for; time does as well where the kernel has no random numbers yet.
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK) {
         Ok(8) => u64::from_ne_bytes(bytes),
-        _ => std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64),
+        _ => std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |since| since.as_nanos() as u64),
     }
 }

@@ -53,7 +53,12 @@ struct State {
 }
 
 impl Shim {
-    pub(crate) fn start(dir: PathBuf, identity: ProcessIdentity, pidfd: Arc<PidFd>, connection: Connection) -> Arc<Self> {
+    pub(crate) fn start(
+        dir: PathBuf,
+        identity: ProcessIdentity,
+        pidfd: Arc<PidFd>,
+        connection: Connection,
+    ) -> Arc<Self> {
         let state = State {
             link: Ok(connection.link.clone()),
             events: broadcast::channel(EVENTS).0,

@@ -185,7 +185,8 @@ impl Opening {
         let input = Arc::new(Mutex::new(Input::default()));
         let (stdout_in, stdout) = channel(stdout);
         let (stderr_in, stderr) = channel(stderr);
-        let stream = link.open_stream(Incoming { outputs: [stdout_in, stderr_in], input: input.clone(), exit: sent })?;
+        let stream =
+            link.open_stream(Incoming { outputs: [stdout_in, stderr_in], input: input.clone(), exit: sent })?;
         let hold = Arc::new(Hold { link: link.clone(), stream });
         Ok(Opening { stream, hold, input, outputs: [stdout, stderr], exit })
     }

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cofferdam_netpolicy::{ClusterSnapshot, PolicySource};
-use cofferdam_tenant::{
-    DEFAULT_TENANT, ResolveError, SYSTEM_TENANT, TENANT_LABEL, Tenant, TenantRegistry, TenantSpec,
-};
+use cofferdam_tenant::{DEFAULT_TENANT, ResolveError, SYSTEM_TENANT, TENANT_LABEL, Tenant, TenantRegistry, TenantSpec};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 

@@ -17,7 +17,10 @@ use super::container_log;
 use crate::runtime::now;
 use crate::{Error, Runtime, convert, ids, spec};
 
-pub(super) async fn create(runtime: &Arc<Runtime>, request: cri::CreateContainerRequest) -> Result<cri::CreateContainerResponse, Error> {
+pub(super) async fn create(
+    runtime: &Arc<Runtime>,
+    request: cri::CreateContainerRequest,
+) -> Result<cri::CreateContainerResponse, Error> {
     let config = request.config.ok_or_else(|| Error::Invalid("config: is missing".into()))?;
     let metadata = config.metadata.clone().filter(|m| !m.name.is_empty());
     let metadata = metadata.ok_or_else(|| Error::Invalid("config.metadata.name: is empty".into()))?;
@@ -37,7 +40,8 @@ async fn create_named(
     config: cri::ContainerConfig,
     metadata: &cri::ContainerMetadata,
 ) -> Result<String, Error> {
-    let same = |c: &ContainerEntry| c.sandbox == pod.spec.id && c.name == metadata.name && c.attempt == metadata.attempt;
+    let same =
+        |c: &ContainerEntry| c.sandbox == pod.spec.id && c.name == metadata.name && c.attempt == metadata.attempt;
     if let Some(found) = runtime.parts.store.containers.find(|c| same(c) && convert::container_visible(c)) {
         return Ok(found.id.clone());
     }
@@ -96,12 +100,18 @@ async fn draft(
     })
 }
 
-async fn set_up(runtime: &Arc<Runtime>, pod: &SandboxEntry, config: &cri::ContainerConfig, entry: ContainerEntry) -> Result<(), Error> {
+async fn set_up(
+    runtime: &Arc<Runtime>,
+    pod: &SandboxEntry,
+    config: &cri::ContainerConfig,
+    entry: ContainerEntry,
+) -> Result<(), Error> {
     let sandbox = runtime.sandbox_of(&entry)?;
     let (spec, identity) = assemble(runtime, pod, config, &entry).await?;
     let process = spec.oci.process().clone().unwrap_or_default();
     sandbox.check_container(&spec)?;
-    let log = if entry.log_path.as_os_str().is_empty() { None } else { Some(container_log::open(&entry.log_path)?.into()) };
+    let log =
+        if entry.log_path.as_os_str().is_empty() { None } else { Some(container_log::open(&entry.log_path)?.into()) };
     let staged = stage(&*sandbox, spec).await?;
     sandbox.pod().create(&staged, log).await?;
     let change = runtime.parts.store.containers.update(&entry.id, move |c| {
@@ -114,7 +124,10 @@ async fn set_up(runtime: &Arc<Runtime>, pod: &SandboxEntry, config: &cri::Contai
     Ok(())
 }
 
-async fn stage(sandbox: &dyn Sandbox, spec: cofferdam_sandbox::ContainerSpec) -> Result<cofferdam_sandbox::ContainerSpec, Error> {
+async fn stage(
+    sandbox: &dyn Sandbox,
+    spec: cofferdam_sandbox::ContainerSpec,
+) -> Result<cofferdam_sandbox::ContainerSpec, Error> {
     Ok(sandbox.stage(spec).await?)
 }
 
@@ -153,7 +166,11 @@ fn seccomp(runtime: &Runtime, config: &cri::ContainerConfig, _pod: &SandboxSpec)
         return Ok(Vec::new());
     }
     let added = spec::added_capabilities(&security);
-    runtime.parts.seccomp.runtime_default(&added).map_err(|e| Error::Internal(format!("seccomp profile RuntimeDefault: {e}")))
+    runtime
+        .parts
+        .seccomp
+        .runtime_default(&added)
+        .map_err(|e| Error::Internal(format!("seccomp profile RuntimeDefault: {e}")))
 }
 
 /// Directories of anonymous volumes, and host paths that do not exist yet: like other runtimes, a missing one is made

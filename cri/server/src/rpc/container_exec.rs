@@ -14,7 +14,10 @@ use crate::{Error, Runtime, ids};
 /// so that the command goes on (CVE-2022-1708).
 const KEPT: usize = 7 << 20;
 
-pub(super) async fn exec_sync(runtime: &Arc<Runtime>, request: cri::ExecSyncRequest) -> Result<cri::ExecSyncResponse, Error> {
+pub(super) async fn exec_sync(
+    runtime: &Arc<Runtime>,
+    request: cri::ExecSyncRequest,
+) -> Result<cri::ExecSyncResponse, Error> {
     let entry = runtime.container(&request.container_id)?;
     let spec = spec(&entry, &request.cmd, false, false)?;
     let streams = runtime.sandbox_of(&entry)?.pod().exec(&spec, true, true).await?;

@@ -12,7 +12,10 @@ use crate::{Error, Runtime};
 /// O_NOFOLLOW: the directory belongs to kubelet, but the file's name is derived from a tenant's.
 const O_NOFOLLOW: i32 = 0o400_000;
 
-pub(super) async fn reopen(runtime: &Runtime, request: cri::ReopenContainerLogRequest) -> Result<cri::ReopenContainerLogResponse, Error> {
+pub(super) async fn reopen(
+    runtime: &Runtime,
+    request: cri::ReopenContainerLogRequest,
+) -> Result<cri::ReopenContainerLogResponse, Error> {
     let entry = runtime.container(&request.container_id)?;
     if entry.phase != ContainerPhase::Running {
         return Err(Error::Precondition(format!("container {} is not running", entry.id)));

@@ -12,7 +12,10 @@ use crate::{Error, Runtime};
 /// Exit code of a container whose command could not be executed, as runc and containerd have it.
 const START_ERROR: i32 = 128;
 
-pub(super) async fn start(runtime: &Arc<Runtime>, request: cri::StartContainerRequest) -> Result<cri::StartContainerResponse, Error> {
+pub(super) async fn start(
+    runtime: &Arc<Runtime>,
+    request: cri::StartContainerRequest,
+) -> Result<cri::StartContainerResponse, Error> {
     let id = runtime.container(&request.container_id)?.id.clone();
     let run = {
         let (runtime, id) = (runtime.clone(), id.clone());

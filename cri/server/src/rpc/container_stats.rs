@@ -14,16 +14,23 @@ use crate::{Error, Runtime, convert, filter};
 /// One container that does not answer must not hold up the list.
 const WAIT: Duration = Duration::from_secs(2);
 
-pub(super) async fn stats(runtime: &Arc<Runtime>, request: cri::ContainerStatsRequest) -> Result<cri::ContainerStatsResponse, Error> {
+pub(super) async fn stats(
+    runtime: &Arc<Runtime>,
+    request: cri::ContainerStatsRequest,
+) -> Result<cri::ContainerStatsResponse, Error> {
     let entry = runtime.container(&request.container_id)?;
     let stats = of_container(runtime, &entry).await?;
     Ok(cri::ContainerStatsResponse { stats: Some(stats) })
 }
 
 /// Statistics of all that are wanted and run; a container that ends or hangs meanwhile is left out.
-pub(super) async fn list(runtime: &Arc<Runtime>, wanted: Option<&cri::ContainerStatsFilter>) -> Vec<cri::ContainerStats> {
+pub(super) async fn list(
+    runtime: &Arc<Runtime>,
+    wanted: Option<&cri::ContainerStatsFilter>,
+) -> Vec<cri::ContainerStats> {
     let all = runtime.parts.store.containers.list();
-    let found: Vec<_> = all.into_iter().filter(|c| c.phase == ContainerPhase::Running && filter::container_stats(c, wanted)).collect();
+    let found: Vec<_> =
+        all.into_iter().filter(|c| c.phase == ContainerPhase::Running && filter::container_stats(c, wanted)).collect();
     join_all(found.iter().map(|c| of_container(runtime, c))).await.into_iter().flatten().collect()
 }
 
@@ -47,7 +54,11 @@ pub(super) async fn of_container(runtime: &Arc<Runtime>, entry: &ContainerEntry)
         cpu: Some(cpu(&usage)),
         memory: Some(memory(&usage)),
         writable_layer: Some(writable_layer(runtime, &entry.id)),
-        swap: Some(cri::SwapUsage { timestamp: now(), swap_available_bytes: None, swap_usage_bytes: value(usage.swap) }),
+        swap: Some(cri::SwapUsage {
+            timestamp: now(),
+            swap_available_bytes: None,
+            swap_usage_bytes: value(usage.swap),
+        }),
         io: None,
     })
 }

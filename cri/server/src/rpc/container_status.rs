@@ -7,7 +7,10 @@ use serde_json::json;
 
 use crate::{Error, Runtime, convert};
 
-pub(super) fn status(runtime: &Runtime, request: &cri::ContainerStatusRequest) -> Result<cri::ContainerStatusResponse, Error> {
+pub(super) fn status(
+    runtime: &Runtime,
+    request: &cri::ContainerStatusRequest,
+) -> Result<cri::ContainerStatusResponse, Error> {
     let entry = runtime.container(&request.container_id)?;
     let mut info = HashMap::new();
     if request.verbose {

@@ -11,7 +11,10 @@ use crate::{Error, Runtime};
 const LONGEST: u64 = 10 * 365 * 24 * 3600;
 
 /// A container that is not there is a success.
-pub(super) async fn stop(runtime: &Arc<Runtime>, request: cri::StopContainerRequest) -> Result<cri::StopContainerResponse, Error> {
+pub(super) async fn stop(
+    runtime: &Arc<Runtime>,
+    request: cri::StopContainerRequest,
+) -> Result<cri::StopContainerResponse, Error> {
     let grace = Duration::from_secs(u64::try_from(request.timeout).unwrap_or(0).min(LONGEST));
     match runtime.container(&request.container_id) {
         Ok(container) => runtime.stop_container(&container, grace).await?,

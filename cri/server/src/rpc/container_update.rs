@@ -29,7 +29,10 @@ pub(super) async fn update(
 }
 
 /// Limits are shown as the kernel has them: it rounds memory to pages and shares to weights.
-pub(super) fn read_back(mut asked: cri::LinuxContainerResources, applied: &LinuxResources) -> cri::LinuxContainerResources {
+pub(super) fn read_back(
+    mut asked: cri::LinuxContainerResources,
+    applied: &LinuxResources,
+) -> cri::LinuxContainerResources {
     let signed = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
     if let Some(cpu) = applied.cpu() {
         if let Some(shares) = cpu.shares() {

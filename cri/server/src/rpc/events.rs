@@ -10,6 +10,8 @@ use tonic::Status;
 use crate::Runtime;
 
 /// Events from now on. A client that falls behind is cut off: kubelet then relists and comes again.
-pub(super) fn stream(runtime: &Arc<Runtime>) -> impl Stream<Item = Result<cri::ContainerEventResponse, Status>> + Send + use<> {
+pub(super) fn stream(
+    runtime: &Arc<Runtime>,
+) -> impl Stream<Item = Result<cri::ContainerEventResponse, Status>> + Send + use<> {
     BroadcastStream::new(runtime.subscribe()).map(|event| event.map_err(|e| Status::data_loss(e.to_string())))
 }

@@ -8,7 +8,10 @@ use cofferdam_image::Auth;
 use crate::{Error, Runtime};
 
 /// Equal pulls share one download inside the image service; the RPC may be given up and repeated.
-pub(super) async fn pull(runtime: &Arc<Runtime>, request: cri::PullImageRequest) -> Result<cri::PullImageResponse, Error> {
+pub(super) async fn pull(
+    runtime: &Arc<Runtime>,
+    request: cri::PullImageRequest,
+) -> Result<cri::PullImageResponse, Error> {
     let reference = request.image.map(|i| i.image).filter(|i| !i.is_empty());
     let reference = reference.ok_or_else(|| Error::Invalid("image.image: is empty".into()))?;
     let auth = request.auth.map(auth);

@@ -17,34 +17,53 @@ pub struct ImageServer(pub Arc<Runtime>);
 
 #[async_trait]
 impl ImageService for ImageServer {
-    async fn list_images(&self, request: Request<cri::ListImagesRequest>) -> Result<Response<cri::ListImagesResponse>, Status> {
+    async fn list_images(
+        &self,
+        request: Request<cri::ListImagesRequest>,
+    ) -> Result<Response<cri::ListImagesResponse>, Status> {
         let request = request.into_inner();
-        let list = async { Ok(cri::ListImagesResponse { images: image_list::list(&self.0, request.filter.as_ref())? }) };
+        let list =
+            async { Ok(cri::ListImagesResponse { images: image_list::list(&self.0, request.filter.as_ref())? }) };
         call("ListImages", list).await
     }
 
     type StreamImagesStream = Pages<cri::StreamImagesResponse>;
 
-    async fn stream_images(&self, request: Request<cri::StreamImagesRequest>) -> Result<Response<Self::StreamImagesStream>, Status> {
+    async fn stream_images(
+        &self,
+        request: Request<cri::StreamImagesRequest>,
+    ) -> Result<Response<Self::StreamImagesStream>, Status> {
         let request = request.into_inner();
         let page = |images| cri::StreamImagesResponse { images };
         call("StreamImages", async { Ok(pages(image_list::list(&self.0, request.filter.as_ref())?, page)) }).await
     }
 
-    async fn image_status(&self, request: Request<cri::ImageStatusRequest>) -> Result<Response<cri::ImageStatusResponse>, Status> {
+    async fn image_status(
+        &self,
+        request: Request<cri::ImageStatusRequest>,
+    ) -> Result<Response<cri::ImageStatusResponse>, Status> {
         let request = request.into_inner();
         call("ImageStatus", async { image_list::status(&self.0, &request) }).await
     }
 
-    async fn pull_image(&self, request: Request<cri::PullImageRequest>) -> Result<Response<cri::PullImageResponse>, Status> {
+    async fn pull_image(
+        &self,
+        request: Request<cri::PullImageRequest>,
+    ) -> Result<Response<cri::PullImageResponse>, Status> {
         call("PullImage", image_pull::pull(&self.0, request.into_inner())).await
     }
 
-    async fn remove_image(&self, request: Request<cri::RemoveImageRequest>) -> Result<Response<cri::RemoveImageResponse>, Status> {
+    async fn remove_image(
+        &self,
+        request: Request<cri::RemoveImageRequest>,
+    ) -> Result<Response<cri::RemoveImageResponse>, Status> {
         call("RemoveImage", image_remove::remove(&self.0, request.into_inner())).await
     }
 
-    async fn image_fs_info(&self, _request: Request<cri::ImageFsInfoRequest>) -> Result<Response<cri::ImageFsInfoResponse>, Status> {
+    async fn image_fs_info(
+        &self,
+        _request: Request<cri::ImageFsInfoRequest>,
+    ) -> Result<Response<cri::ImageFsInfoResponse>, Status> {
         call("ImageFsInfo", async { image_fs_info::info(&self.0) }).await
     }
 }

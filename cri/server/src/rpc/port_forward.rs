@@ -9,7 +9,10 @@ pub(super) fn url(runtime: &Runtime, request: &cri::PortForwardRequest) -> Resul
     if runtime.live(&entry.spec.id).is_none() {
         return Err(Error::Precondition(format!("pod sandbox {} is not running", entry.spec.id)));
     }
-    let ports = request.port.iter().map(|p| u16::try_from(*p).map_err(|_| Error::Invalid(format!("port: {p} is out of range"))));
+    let ports = request
+        .port
+        .iter()
+        .map(|p| u16::try_from(*p).map_err(|_| Error::Invalid(format!("port: {p} is out of range"))));
     let url = runtime.stream_server()?.port_forward_url(cofferdam_streaming::PortForwardRequest {
         sandbox_id: entry.spec.id.clone(),
         ports: ports.collect::<Result<_, _>>()?,

@@ -26,14 +26,25 @@ pub(super) fn status(runtime: &Runtime, request: &cri::StatusRequest) -> cri::St
         reason: if not_ready.is_none() { String::new() } else { reason.into() },
         message: not_ready.unwrap_or_default(),
     };
-    let info = if request.verbose { HashMap::from([("cofferdam".into(), runtime.facts().to_string())]) } else { HashMap::new() };
+    let info = if request.verbose {
+        HashMap::from([("cofferdam".into(), runtime.facts().to_string())])
+    } else {
+        HashMap::new()
+    };
     cri::StatusResponse {
         status: Some(cri::RuntimeStatus {
-            conditions: vec![condition("RuntimeReady", "", None), condition("NetworkReady", "NetworkNotReady", network)],
+            conditions: vec![
+                condition("RuntimeReady", "", None),
+                condition("NetworkReady", "NetworkNotReady", network),
+            ],
         }),
         info,
         runtime_handlers: handlers(runtime),
-        features: Some(cri::RuntimeFeatures { supplemental_groups_policy: true, user_namespaces_host_network: false, mount_options: false }),
+        features: Some(cri::RuntimeFeatures {
+            supplemental_groups_policy: true,
+            user_namespaces_host_network: false,
+            mount_options: false,
+        }),
     }
 }
 
@@ -41,7 +52,10 @@ pub(super) fn status(runtime: &Runtime, request: &cri::StatusRequest) -> cri::St
 fn handlers(runtime: &Runtime) -> Vec<cri::RuntimeHandler> {
     let handler = |name: &str, namespaces: bool| cri::RuntimeHandler {
         name: name.into(),
-        features: Some(cri::RuntimeHandlerFeatures { recursive_read_only_mounts: namespaces, user_namespaces: namespaces }),
+        features: Some(cri::RuntimeHandlerFeatures {
+            recursive_read_only_mounts: namespaces,
+            user_namespaces: namespaces,
+        }),
     };
     let mut handlers = vec![handler("", true)];
     for factory in runtime.parts.factories.iter().filter(|f| f.unavailable().is_none()) {
@@ -59,7 +73,10 @@ pub(super) fn config(runtime: &Runtime) -> cri::RuntimeConfigResponse {
 }
 
 /// The pod CIDRs that kubelet learned from the Node object, comma-separated.
-pub(super) async fn update_config(runtime: &Runtime, request: cri::UpdateRuntimeConfigRequest) -> Result<cri::UpdateRuntimeConfigResponse, Error> {
+pub(super) async fn update_config(
+    runtime: &Runtime,
+    request: cri::UpdateRuntimeConfigRequest,
+) -> Result<cri::UpdateRuntimeConfigResponse, Error> {
     let cidrs = request.runtime_config.and_then(|c| c.network_config).map(|n| n.pod_cidr).unwrap_or_default();
     let parsed: Result<Vec<IpNetwork>, Error> = cidrs
         .split(',')

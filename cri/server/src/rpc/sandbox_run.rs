@@ -23,7 +23,10 @@ use crate::{Error, Runtime, convert, ids, pod_files, spec};
 /// `/dev/shm` of a pod, as Docker and containerd have it.
 const SHM_SIZE: u64 = 64 << 20;
 
-pub(super) async fn run(runtime: &Arc<Runtime>, request: cri::RunPodSandboxRequest) -> Result<cri::RunPodSandboxResponse, Error> {
+pub(super) async fn run(
+    runtime: &Arc<Runtime>,
+    request: cri::RunPodSandboxRequest,
+) -> Result<cri::RunPodSandboxResponse, Error> {
     let config = request.config.ok_or_else(|| Error::Invalid("config: is missing".into()))?;
     let metadata = config.metadata.clone().unwrap_or_default();
     for (field, value) in [("name", &metadata.name), ("namespace", &metadata.namespace), ("uid", &metadata.uid)] {
@@ -49,7 +52,9 @@ async fn run_named(
             SandboxPhase::Ready => return Ok(found.spec.id.clone()),
             SandboxPhase::NotReady => {
                 let id = &found.spec.id;
-                return Err(Error::AlreadyExists(format!("pod sandbox {id} of this name and attempt is stopped; remove it first")));
+                return Err(Error::AlreadyExists(format!(
+                    "pod sandbox {id} of this name and attempt is stopped; remove it first"
+                )));
             }
             // What an earlier, failed try left is no obstacle.
             SandboxPhase::Creating | SandboxPhase::Removing => runtime.remove_pod_now(&found.spec.id).await?,
@@ -106,7 +111,11 @@ fn draft(
         shm_size: SHM_SIZE,
         resolv_conf: pod_files::resolv_conf(config.dns_config.as_ref())?,
         vm: admission.vm,
-        init_seccomp: runtime.parts.seccomp.runtime_default(&[]).map_err(|e| Error::Internal(format!("seccomp: {e}")))?,
+        init_seccomp: runtime
+            .parts
+            .seccomp
+            .runtime_default(&[])
+            .map_err(|e| Error::Internal(format!("seccomp: {e}")))?,
         id,
     };
     Ok(SandboxEntry {
@@ -139,7 +148,9 @@ fn namespaces(security: &cri::LinuxSandboxSecurityContext, admission: &PodAdmiss
         cri::NamespaceMode::Pod => Ok(NamespaceMode::Pod),
         cri::NamespaceMode::Node => Ok(NamespaceMode::Node),
         cri::NamespaceMode::Container if container => Ok(NamespaceMode::Container),
-        other => Err(Error::Invalid(format!("namespace_options.{field}: {} is not possible for a pod", other.as_str_name()))),
+        other => {
+            Err(Error::Invalid(format!("namespace_options.{field}: {} is not possible for a pod", other.as_str_name())))
+        }
     };
     Ok(PodNamespaces {
         network: mode("network", options.network(), false)?,
@@ -158,7 +169,9 @@ fn id_maps(maps: &[cri::IdMapping]) -> Result<Vec<IdMap>, Error> {
         return Err(Error::Invalid(format!("{field}: mode POD needs uids and gids")));
     }
     let one = |m: &cri::IdMapping| {
-        let fits = m.length > 0 && m.host_id.checked_add(m.length - 1).is_some() && m.container_id.checked_add(m.length - 1).is_some();
+        let fits = m.length > 0
+            && m.host_id.checked_add(m.length - 1).is_some()
+            && m.container_id.checked_add(m.length - 1).is_some();
         let map = IdMap { container: m.container_id, host: m.host_id, size: m.length };
         if fits { Ok(map) } else { Err(Error::Invalid(format!("{field}: {map:?} is empty or overflows"))) }
     };

@@ -14,24 +14,38 @@ use crate::{Error, Runtime, convert, filter};
 
 const WAIT: Duration = Duration::from_secs(2);
 
-pub(super) async fn stats(runtime: &Arc<Runtime>, request: cri::PodSandboxStatsRequest) -> Result<cri::PodSandboxStatsResponse, Error> {
+pub(super) async fn stats(
+    runtime: &Arc<Runtime>,
+    request: cri::PodSandboxStatsRequest,
+) -> Result<cri::PodSandboxStatsResponse, Error> {
     let entry = runtime.pod(&request.pod_sandbox_id)?;
     Ok(cri::PodSandboxStatsResponse { stats: Some(of_pod(runtime, &entry).await) })
 }
 
-pub(super) async fn list(runtime: &Arc<Runtime>, wanted: Option<&cri::PodSandboxStatsFilter>) -> Vec<cri::PodSandboxStats> {
+pub(super) async fn list(
+    runtime: &Arc<Runtime>,
+    wanted: Option<&cri::PodSandboxStatsFilter>,
+) -> Vec<cri::PodSandboxStats> {
     let all = runtime.parts.store.sandboxes.list();
-    let found: Vec<_> = all.into_iter().filter(|s| s.phase == SandboxPhase::Ready && filter::pod_stats(s, wanted)).collect();
+    let found: Vec<_> =
+        all.into_iter().filter(|s| s.phase == SandboxPhase::Ready && filter::pod_stats(s, wanted)).collect();
     join_all(found.iter().map(|s| of_pod(runtime, s))).await
 }
 
 async fn of_pod(runtime: &Arc<Runtime>, entry: &SandboxEntry) -> cri::PodSandboxStats {
-    let running: Vec<_> = runtime.containers_of(&entry.spec.id).into_iter().filter(|c| c.phase == ContainerPhase::Running).collect();
-    let containers: Vec<_> = join_all(running.iter().map(|c| of_container(runtime, c))).await.into_iter().flatten().collect();
+    let running: Vec<_> =
+        runtime.containers_of(&entry.spec.id).into_iter().filter(|c| c.phase == ContainerPhase::Running).collect();
+    let containers: Vec<_> =
+        join_all(running.iter().map(|c| of_container(runtime, c))).await.into_iter().flatten().collect();
     let mut sum = Stats::default();
     if let Some(sandbox) = runtime.live(&entry.spec.id) {
         let pod = sandbox.pod();
-        for stats in join_all(running.iter().map(|c| tokio::time::timeout(WAIT, pod.stats(&c.id)))).await.into_iter().flatten().flatten() {
+        for stats in join_all(running.iter().map(|c| tokio::time::timeout(WAIT, pod.stats(&c.id))))
+            .await
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             add(&mut sum, &stats);
         }
     }
@@ -82,5 +96,9 @@ async fn network(runtime: &Runtime, entry: &SandboxEntry) -> Option<cri::Network
         tx_bytes: value(Some(tx)),
         tx_errors: value(Some(tx_errors)),
     };
-    Some(cri::NetworkUsage { timestamp: now(), default_interface: Some(interface.clone()), interfaces: vec![interface] })
+    Some(cri::NetworkUsage {
+        timestamp: now(),
+        default_interface: Some(interface.clone()),
+        interfaces: vec![interface],
+    })
 }

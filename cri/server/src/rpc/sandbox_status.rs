@@ -8,13 +8,24 @@ use serde_json::json;
 
 use crate::{Error, Runtime, convert, runtime::now};
 
-pub(super) fn status(runtime: &Runtime, request: &cri::PodSandboxStatusRequest) -> Result<cri::PodSandboxStatusResponse, Error> {
+pub(super) fn status(
+    runtime: &Runtime,
+    request: &cri::PodSandboxStatusRequest,
+) -> Result<cri::PodSandboxStatusResponse, Error> {
     let entry = runtime.pod(&request.pod_sandbox_id)?;
     let containers = runtime.containers_of(&entry.spec.id);
     Ok(cri::PodSandboxStatusResponse {
         status: Some(convert::pod_status(&entry)),
-        info: if request.verbose { HashMap::from([("cofferdam".to_owned(), facts(&entry).to_string())]) } else { HashMap::new() },
-        containers_statuses: containers.iter().filter(|c| convert::container_visible(c)).map(|c| convert::container_status(c)).collect(),
+        info: if request.verbose {
+            HashMap::from([("cofferdam".to_owned(), facts(&entry).to_string())])
+        } else {
+            HashMap::new()
+        },
+        containers_statuses: containers
+            .iter()
+            .filter(|c| convert::container_visible(c))
+            .map(|c| convert::container_status(c))
+            .collect(),
         timestamp: now(),
     })
 }

@@ -128,8 +128,9 @@ fn full_name(name: &str) -> String {
 }
 
 fn parse(list: &str, name: &str) -> Result<Capability, SpecError> {
-    Capability::from_str(&full_name(name))
-        .map_err(|_| SpecError::new(format!("linux.security_context.capabilities.{list}"), format!("unknown capability {name:?}")))
+    Capability::from_str(&full_name(name)).map_err(|_| {
+        SpecError::new(format!("linux.security_context.capabilities.{list}"), format!("unknown capability {name:?}"))
+    })
 }
 
 #[cfg(test)]
@@ -139,7 +140,11 @@ mod tests {
     fn with(add: &[&str], drop: &[&str]) -> cri::LinuxContainerSecurityContext {
         let list = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
         cri::LinuxContainerSecurityContext {
-            capabilities: Some(cri::Capability { add_capabilities: list(add), drop_capabilities: list(drop), ..Default::default() }),
+            capabilities: Some(cri::Capability {
+                add_capabilities: list(add),
+                drop_capabilities: list(drop),
+                ..Default::default()
+            }),
             ..Default::default()
         }
     }

@@ -5,7 +5,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use cofferdam_cri_api::v1 as cri;
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
+use oci_spec::runtime::{
+    LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
+};
 
 use super::{SpecError, builder};
 
@@ -29,7 +31,10 @@ pub(super) fn devices(config: &cri::ContainerConfig, privileged: bool) -> Result
     for (index, device) in config.devices.iter().enumerate() {
         let field = || format!("devices[{index}]");
         if device.permissions.is_empty() || device.permissions.chars().any(|c| !"rwm".contains(c)) {
-            return Err(SpecError::new(field() + ".permissions", format!("{:?} is not made of r, w and m", device.permissions)));
+            return Err(SpecError::new(
+                field() + ".permissions",
+                format!("{:?} is not made of r, w and m", device.permissions),
+            ));
         }
         let host = Path::new(&device.host_path);
         let found = if host.is_dir() { nodes_below(host) } else { vec![host.to_owned()] };
@@ -41,7 +46,8 @@ pub(super) fn devices(config: &cri::ContainerConfig, privileged: bool) -> Result
             let Some(node) = node(&path, &inside)? else {
                 return Err(SpecError::new(field() + ".host_path", format!("{} is not a device", path.display())));
             };
-            let rule = LinuxDeviceCgroupBuilder::default().allow(true).typ(node.typ()).major(node.major()).minor(node.minor());
+            let rule =
+                LinuxDeviceCgroupBuilder::default().allow(true).typ(node.typ()).major(node.major()).minor(node.minor());
             devices.rules.push(rule.access(device.permissions.clone()).build().map_err(builder)?);
             devices.nodes.push(node);
         }
@@ -50,7 +56,8 @@ pub(super) fn devices(config: &cri::ContainerConfig, privileged: bool) -> Result
 }
 
 fn node(host: &Path, inside: &Path) -> Result<Option<LinuxDevice>, SpecError> {
-    let metadata = fs::metadata(host).map_err(|e| SpecError::new("devices.host_path", format!("{}: {e}", host.display())))?;
+    let metadata =
+        fs::metadata(host).map_err(|e| SpecError::new("devices.host_path", format!("{}: {e}", host.display())))?;
     let typ = match metadata.file_type() {
         t if t.is_char_device() => LinuxDeviceType::C,
         t if t.is_block_device() => LinuxDeviceType::B,

@@ -23,7 +23,11 @@ const MASKED: [&str; 10] = [
 const MASKED_MORE: [&str; 3] = ["/proc/scsi", "/sys/devices/virtual/powercap", "/sys/fs/bpf"];
 const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-pub(super) fn linux(facts: &Facts<'_>, security: &cri::LinuxContainerSecurityContext, devices: &Devices) -> Result<Linux, SpecError> {
+pub(super) fn linux(
+    facts: &Facts<'_>,
+    security: &cri::LinuxContainerSecurityContext,
+    devices: &Devices,
+) -> Result<Linux, SpecError> {
     let asked = facts.config.linux.as_ref().and_then(|l| l.resources.clone()).unwrap_or_default();
     let mut limits = resources::to_oci(&asked)?;
     let deny_all = LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build().map_err(builder)?;
@@ -53,7 +57,10 @@ fn paths(security: &cri::LinuxContainerSecurityContext) -> (Vec<String>, Vec<Str
     // other clients leave both empty and mean the defaults.
     let unmasked = security.masked_paths.is_empty()
         && security.readonly_paths.is_empty()
-        && security.namespace_options.as_ref().is_some_and(|n| n.userns_options.as_ref().is_some_and(|u| u.mode() == cri::NamespaceMode::Pod));
+        && security
+            .namespace_options
+            .as_ref()
+            .is_some_and(|n| n.userns_options.as_ref().is_some_and(|u| u.mode() == cri::NamespaceMode::Pod));
     if unmasked {
         return (Vec::new(), Vec::new());
     }

@@ -130,4 +130,3 @@ fn builder(error: impl std::fmt::Display) -> SpecError {
 pub(crate) fn is_vm(sandbox: &SandboxSpec) -> bool {
     sandbox.kind == SandboxKind::Vm
 }
-

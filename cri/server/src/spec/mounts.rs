@@ -10,7 +10,10 @@ use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, Mount, MountBuild
 
 use super::{Facts, SpecError, builder};
 
-pub(super) fn mounts(facts: &Facts<'_>, security: &cri::LinuxContainerSecurityContext) -> Result<Vec<Mount>, SpecError> {
+pub(super) fn mounts(
+    facts: &Facts<'_>,
+    security: &cri::LinuxContainerSecurityContext,
+) -> Result<Vec<Mount>, SpecError> {
     let asked: Vec<&Path> = facts.config.mounts.iter().map(|m| Path::new(m.container_path.as_str())).collect();
     let wanted = |path: &str| asked.contains(&Path::new(path));
     let mut mounts = Vec::new();
@@ -42,7 +45,12 @@ fn defaults(facts: &Facts<'_>, security: &cri::LinuxContainerSecurityContext) ->
     Ok(vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])?,
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
-        mount("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"])?,
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        )?,
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?,
         mount("/dev/shm", "bind", shm, &["rbind", "rw", "nosuid", "nodev", "noexec"])?,
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", sys])?,
@@ -62,7 +70,9 @@ fn pod_files(facts: &Facts<'_>) -> Result<Vec<Mount>, SpecError> {
 /// `VOLUME`s of the image: anonymous, empty, gone with the container.
 fn image_volumes(facts: &Facts<'_>) -> Result<Vec<Mount>, SpecError> {
     let volumes = facts.image.volumes.iter().enumerate();
-    volumes.map(|(i, path)| mount(path, "bind", facts.volume_dir.join(i.to_string()), &["rbind", "rprivate", "rw"])).collect()
+    volumes
+        .map(|(i, path)| mount(path, "bind", facts.volume_dir.join(i.to_string()), &["rbind", "rprivate", "rw"]))
+        .collect()
 }
 
 fn volume(index: usize, asked: &cri::Mount, facts: &Facts<'_>) -> Result<Mount, SpecError> {
@@ -90,7 +100,12 @@ fn volume(index: usize, asked: &cri::Mount, facts: &Facts<'_>) -> Result<Mount, 
 
 fn id_mappings(mappings: &[cri::IdMapping]) -> Result<Vec<LinuxIdMapping>, SpecError> {
     let one = |m: &cri::IdMapping| {
-        LinuxIdMappingBuilder::default().container_id(m.container_id).host_id(m.host_id).size(m.length).build().map_err(builder)
+        LinuxIdMappingBuilder::default()
+            .container_id(m.container_id)
+            .host_id(m.host_id)
+            .size(m.length)
+            .build()
+            .map_err(builder)
     };
     mappings.iter().map(one).collect()
 }

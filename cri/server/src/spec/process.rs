@@ -90,9 +90,8 @@ fn cwd(facts: &Facts<'_>) -> String {
 pub(crate) fn stop_signal(config: &cri::ContainerConfig, image: &str) -> Result<i32, SpecError> {
     match config.stop_signal() {
         cri::Signal::RuntimeDefault if image.is_empty() => Ok(15),
-        cri::Signal::RuntimeDefault => {
-            signal_number(image).ok_or_else(|| SpecError::new("image.config.StopSignal", format!("unknown signal {image:?}")))
-        }
+        cri::Signal::RuntimeDefault => signal_number(image)
+            .ok_or_else(|| SpecError::new("image.config.StopSignal", format!("unknown signal {image:?}"))),
         signal => {
             let name = signal.as_str_name().trim_start_matches("SIGNAL_");
             signal_number(name).ok_or_else(|| SpecError::new("stop_signal", format!("unknown signal {name:?}")))
@@ -103,8 +102,9 @@ pub(crate) fn stop_signal(config: &cri::ContainerConfig, image: &str) -> Result<
 /// The number of a signal by name, with or without SIG, or by number; Linux on x86-64 and arm64.
 fn signal_number(name: &str) -> Option<i32> {
     const NAMES: [&str; 31] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT",
-        "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+        "WINCH", "IO", "PWR", "SYS",
     ];
     const RTMIN: i32 = 34;
     const RTMAX: i32 = 64;

@@ -27,7 +27,10 @@ pub(crate) fn container(config: &cri::ContainerConfig) -> Result<(), SpecError> 
         return Err(SpecError::new("linux.security_context.run_as_username", "run_as_user is set as well"));
     }
     if security.run_as_group.is_some() && security.run_as_user.is_none() && security.run_as_username.is_empty() {
-        return Err(SpecError::new("linux.security_context.run_as_group", "set without run_as_user or run_as_username"));
+        return Err(SpecError::new(
+            "linux.security_context.run_as_group",
+            "set without run_as_user or run_as_username",
+        ));
     }
     Ok(())
 }
@@ -87,10 +90,14 @@ fn selinux(field: &str, options: Option<&cri::SeLinuxOption>) -> Result<(), Spec
 fn apparmor(field: &str, profile: Option<&cri::SecurityProfile>) -> Result<(), SpecError> {
     match profile.map(|p| p.profile_type()) {
         // On a node without AppArmor the default profile is none; on one that has it, it would be silently missing.
-        Some(cri::security_profile::ProfileType::RuntimeDefault) if Path::new("/sys/module/apparmor/parameters/enabled").exists() => {
+        Some(cri::security_profile::ProfileType::RuntimeDefault)
+            if Path::new("/sys/module/apparmor/parameters/enabled").exists() =>
+        {
             Err(SpecError::new(field, "AppArmor profiles are not supported"))
         }
-        Some(cri::security_profile::ProfileType::Localhost) => Err(SpecError::new(field, "AppArmor profiles are not supported")),
+        Some(cri::security_profile::ProfileType::Localhost) => {
+            Err(SpecError::new(field, "AppArmor profiles are not supported"))
+        }
         _ => Ok(()),
     }
 }

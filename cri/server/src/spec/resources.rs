@@ -29,13 +29,18 @@ pub(crate) fn to_oci(resources: &cri::LinuxContainerResources) -> Result<LinuxRe
     if resources.memory_limit_in_bytes != 0 {
         memory = memory.limit(resources.memory_limit_in_bytes);
         // Swap counts memory plus swap; without its own word a container has no more swap than memory allows: none.
-        let swap = if resources.memory_swap_limit_in_bytes != 0 { resources.memory_swap_limit_in_bytes } else { resources.memory_limit_in_bytes };
+        let swap = if resources.memory_swap_limit_in_bytes != 0 {
+            resources.memory_swap_limit_in_bytes
+        } else {
+            resources.memory_limit_in_bytes
+        };
         memory = memory.swap(swap);
     } else if resources.memory_swap_limit_in_bytes != 0 {
         memory = memory.swap(resources.memory_swap_limit_in_bytes);
     }
     let hugepages = resources.hugepage_limits.iter().map(|limit| {
-        let bytes = i64::try_from(limit.limit).map_err(|_| SpecError::new("linux.resources.hugepage_limits", "limit out of range"))?;
+        let bytes = i64::try_from(limit.limit)
+            .map_err(|_| SpecError::new("linux.resources.hugepage_limits", "limit out of range"))?;
         LinuxHugepageLimitBuilder::default().page_size(limit.page_size.clone()).limit(bytes).build().map_err(builder)
     });
     let mut oci = LinuxResourcesBuilder::default()
@@ -53,7 +58,10 @@ fn unsigned(field: &str, value: i64) -> Result<u64, SpecError> {
 }
 
 /// An update names only what changes: what it leaves at zero stays in force.
-pub(crate) fn merge(current: &cri::LinuxContainerResources, update: &cri::LinuxContainerResources) -> cri::LinuxContainerResources {
+pub(crate) fn merge(
+    current: &cri::LinuxContainerResources,
+    update: &cri::LinuxContainerResources,
+) -> cri::LinuxContainerResources {
     let number = |new: i64, old: i64| if new != 0 { new } else { old };
     let text = |new: &str, old: &str| if new.is_empty() { old.to_owned() } else { new.to_owned() };
     let mut unified = current.unified.clone();
@@ -67,7 +75,11 @@ pub(crate) fn merge(current: &cri::LinuxContainerResources, update: &cri::LinuxC
         oom_score_adj: current.oom_score_adj,
         cpuset_cpus: text(&update.cpuset_cpus, &current.cpuset_cpus),
         cpuset_mems: text(&update.cpuset_mems, &current.cpuset_mems),
-        hugepage_limits: if update.hugepage_limits.is_empty() { current.hugepage_limits.clone() } else { update.hugepage_limits.clone() },
+        hugepage_limits: if update.hugepage_limits.is_empty() {
+            current.hugepage_limits.clone()
+        } else {
+            update.hugepage_limits.clone()
+        },
         unified,
         memory_swap_limit_in_bytes: number(update.memory_swap_limit_in_bytes, current.memory_swap_limit_in_bytes),
     }
@@ -86,7 +98,8 @@ mod tests {
 
     #[test]
     fn an_update_keeps_what_it_does_not_name() {
-        let current = cri::LinuxContainerResources { cpu_shares: 512, memory_limit_in_bytes: 100, ..Default::default() };
+        let current =
+            cri::LinuxContainerResources { cpu_shares: 512, memory_limit_in_bytes: 100, ..Default::default() };
         let update = cri::LinuxContainerResources { memory_limit_in_bytes: 200, ..Default::default() };
         let merged = merge(&current, &update);
         assert_eq!((merged.cpu_shares, merged.memory_limit_in_bytes), (512, 200));

@@ -29,7 +29,10 @@ struct Passwd<'a> {
 
 impl Identity {
     pub fn to_oci(&self) -> Result<User, SpecError> {
-        let id = |value: i64| u32::try_from(value).map_err(|_| SpecError::new("linux.security_context", format!("id {value} is out of range")));
+        let id = |value: i64| {
+            u32::try_from(value)
+                .map_err(|_| SpecError::new("linux.security_context", format!("id {value} is out of range")))
+        };
         let groups = self.groups.iter().map(|g| id(*g)).collect::<Result<Vec<_>, _>>()?;
         UserBuilder::default().uid(id(self.uid)?).gid(id(self.gid)?).additional_gids(groups).build().map_err(builder)
     }
@@ -38,7 +41,11 @@ impl Identity {
 /// Resolves the user. A uid need not be in passwd; a name must be.
 ///
 /// Groups (KEP-3619): `Merge` adds the memberships of the user in the image's group file, `Strict` does not.
-pub(crate) fn identify(security: &cri::LinuxContainerSecurityContext, image_user: &str, files: &UserFiles) -> Result<Identity, SpecError> {
+pub(crate) fn identify(
+    security: &cri::LinuxContainerSecurityContext,
+    image_user: &str,
+    files: &UserFiles,
+) -> Result<Identity, SpecError> {
     let field = "linux.security_context.run_as_user";
     let (image_name, image_group) = image_user.split_once(':').map_or((image_user, None), |(u, g)| (u, Some(g)));
     let from_image = security.run_as_user.is_none() && security.run_as_username.is_empty();
@@ -130,7 +137,10 @@ mod tests {
 
     #[test]
     fn a_name_brings_its_group_and_memberships() {
-        assert_eq!(identify(&security(), "www-data", &files()).unwrap(), Identity { uid: 33, gid: 34, groups: vec![50] });
+        assert_eq!(
+            identify(&security(), "www-data", &files()).unwrap(),
+            Identity { uid: 33, gid: 34, groups: vec![50] }
+        );
     }
 
     #[test]
