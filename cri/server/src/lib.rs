@@ -11,6 +11,7 @@ mod filter;
 mod ids;
 mod images;
 mod instrument;
+mod local_pod;
 mod ops;
 mod pod_files;
 mod pods;

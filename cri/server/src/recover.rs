@@ -8,7 +8,6 @@ use cofferdam_sandbox::Recovered;
 use cofferdam_store::{ContainerPhase, SandboxEntry, SandboxPhase};
 
 use crate::Error;
-use crate::rpc::local_pod_of;
 use crate::runtime::Runtime;
 
 /// Exit code of containers that a reboot of the node ended.
@@ -29,7 +28,7 @@ impl Runtime {
             .iter()
             .filter(here)
             .filter(|e| e.phase == SandboxPhase::Ready)
-            .filter_map(|e| local_pod_of(e))
+            .filter_map(|e| e.lease.as_ref().map(|lease| self.local_pod(e, lease)))
             .collect();
         self.parts.policy.restore(pods).await?;
         let leases: Vec<_> = held.iter().filter(here).filter_map(|e| e.lease.clone()).collect();

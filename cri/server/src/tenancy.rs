@@ -1,10 +1,8 @@
 //! Which tenant a pod belongs to, and what that tenant lets it have.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use cofferdam_cri_api::v1 as cri;
-use cofferdam_netpolicy::ContainerPort;
 use cofferdam_sandbox::{IdMap, SandboxKind, UserNamespace, VmSize};
 use cofferdam_store::SandboxEntry;
 use cofferdam_tenant::{
@@ -13,10 +11,6 @@ use cofferdam_tenant::{
 };
 
 use crate::{Error, Runtime, spec};
-
-/// kubelet sends a container's ports as JSON in this annotation of the container; a pod's sandbox has it from no one, so
-/// ports are read from the containers' own configs too.
-const PORTS: &str = "io.kubernetes.container.ports";
 
 /// The sandbox that a pod gets.
 pub(crate) struct PodAdmission {
@@ -112,9 +106,4 @@ fn vm_size(config: &cri::PodSandboxConfig, defaults: VmDefaults) -> VmSize {
     };
     let memory = u64::try_from(resources.memory_limit_in_bytes).unwrap_or(0);
     VmSize { cpus: defaults.cpus.max(cpus), memory: defaults.memory.max(memory) }
-}
-
-/// Named ports of a pod, as far as kubelet says; what is not JSON of the expected form names no port.
-pub(crate) fn container_ports(annotations: &HashMap<String, String>) -> Vec<ContainerPort> {
-    annotations.get(PORTS).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }

@@ -36,7 +36,6 @@ use tonic::{Request, Response, Status, async_trait};
 
 pub(crate) use container_exec::spec as exec_spec;
 pub use image_service::ImageServer;
-pub(crate) use sandbox_run::local_pod_of;
 pub(crate) use sandbox_status::facts as pod_facts;
 use stream::{Pages, pages};
 

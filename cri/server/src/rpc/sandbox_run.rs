@@ -7,11 +7,9 @@
 //! The pod's rules are in force before its interface is up; a pod that cannot be programmed does not start. Whatever
 //! fails, what came before is released; a daemon that dies in between releases it at its next start.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use cofferdam_cri_api::v1 as cri;
-use cofferdam_netpolicy::LocalPod;
 use cofferdam_sandbox::{Attachment, IdMap, Lease, NamespaceMode, PodNamespaces, Sandbox, SandboxSpec, UserNamespace};
 use cofferdam_store::{SandboxEntry, SandboxPhase};
 use prost::Message;
@@ -186,7 +184,7 @@ async fn set_up(runtime: &Arc<Runtime>, config: &cri::PodSandboxConfig, entry: S
     pod_files::write(&spec, lease.as_ref()).await?;
     let program = async {
         match &lease {
-            Some(lease) => runtime.parts.policy.program(local_pod(&entry, config, lease)).await.map_err(Error::from),
+            Some(lease) => runtime.parts.policy.program(runtime.local_pod(&entry, lease)).await.map_err(Error::from),
             None => Ok(()),
         }
     };
@@ -232,30 +230,4 @@ async fn connect(runtime: &Runtime, sandbox: &dyn Sandbox, lease: Option<&Lease>
         }
     };
     Ok(sandbox.start(end).await?)
-}
-
-/// The pod as policy sees it until the API tells more.
-pub(crate) fn local_pod(entry: &SandboxEntry, config: &cri::PodSandboxConfig, lease: &Lease) -> LocalPod {
-    LocalPod {
-        sandbox_id: entry.spec.id.clone(),
-        namespace: entry.spec.namespace.clone(),
-        name: entry.spec.name.clone(),
-        uid: entry.spec.uid.clone(),
-        labels: pod_labels(&config.labels),
-        addresses: lease.addresses.clone(),
-        interface: lease.interface.clone(),
-        tenant: entry.spec.tenant.clone(),
-        host_network: false,
-        ports: crate::tenancy::container_ports(&config.annotations),
-    }
-}
-
-/// kubelet adds labels of its own to those of the pod.
-fn pod_labels(labels: &HashMap<String, String>) -> std::collections::BTreeMap<String, String> {
-    labels.iter().filter(|(key, _)| !key.starts_with("io.kubernetes.")).map(|(k, v)| (k.clone(), v.clone())).collect()
-}
-
-/// See [`convert::pod_config`].
-pub(crate) fn local_pod_of(entry: &SandboxEntry) -> Option<LocalPod> {
-    entry.lease.as_ref().map(|lease| local_pod(entry, &convert::pod_config(entry), lease))
 }
