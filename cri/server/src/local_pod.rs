@@ -15,8 +15,6 @@ const PORTS: &str = "io.kubernetes.container.ports";
 impl Runtime {
     /// What the sandbox's config and the containers made so far say.
     pub(crate) fn local_pod(&self, entry: &SandboxEntry, lease: &Lease) -> LocalPod {
-        let containers = self.containers_of(&entry.spec.id);
-        let ports = containers.iter().flat_map(|c| container_ports(&convert::container_config(c).annotations));
         LocalPod {
             sandbox_id: entry.spec.id.clone(),
             namespace: entry.spec.namespace.clone(),
@@ -27,22 +25,22 @@ impl Runtime {
             interface: lease.interface.clone(),
             tenant: entry.spec.tenant.clone(),
             host_network: false,
-            ports: ports.collect(),
+            ports: self.ports_of(&entry.spec.id),
         }
     }
 
     /// A container that declares ports may be what a policy's named port waits for: in force before its process runs.
-    pub(crate) async fn program_ports(
-        &self,
-        entry: &SandboxEntry,
-        annotations: &HashMap<String, String>,
-    ) -> Result<(), Error> {
-        match &entry.lease {
-            Some(lease) if !container_ports(annotations).is_empty() => {
-                Ok(self.parts.policy.program(self.local_pod(entry, lease)).await?)
-            }
-            _ => Ok(()),
+    pub(crate) async fn program_ports(&self, sandbox: &str) -> Result<(), Error> {
+        let ports = self.ports_of(sandbox);
+        if ports.is_empty() {
+            return Ok(());
         }
+        Ok(self.parts.policy.set_ports(sandbox, ports).await?)
+    }
+
+    fn ports_of(&self, sandbox: &str) -> Vec<ContainerPort> {
+        let containers = self.containers_of(sandbox);
+        containers.iter().flat_map(|c| container_ports(&convert::container_config(c).annotations)).collect()
     }
 }
 
@@ -63,7 +61,8 @@ mod tests {
     #[test]
     fn ports_come_from_kubelets_annotation_and_nonsense_names_none() {
         let of = |text: &str| container_ports(&HashMap::from([(PORTS.to_owned(), text.to_owned())]));
-        let ports = of(r#"[{"name":"web","containerPort":8080,"protocol":"TCP"},{"containerPort":53,"protocol":"UDP"}]"#);
+        let ports =
+            of(r#"[{"name":"web","containerPort":8080,"protocol":"TCP"},{"containerPort":53,"protocol":"UDP"}]"#);
         assert_eq!((ports.len(), ports[0].name.as_str(), ports[0].container_port), (2, "web", 8080));
         assert!(of("{").is_empty() && container_ports(&HashMap::new()).is_empty());
     }

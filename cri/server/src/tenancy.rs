@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cofferdam_cri_api::v1 as cri;
-use cofferdam_sandbox::{IdMap, SandboxKind, UserNamespace, VmSize};
+use cofferdam_sandbox::{SandboxKind, UserNamespace, VmSize};
 use cofferdam_store::SandboxEntry;
 use cofferdam_tenant::{
     ContainerRequest, MountRequest, PodRequest, Refusal, ResolveError, UserNamespaceNeed, VmDefaults, admit,

@@ -1,6 +1,6 @@
 //! The loop that keeps the kernel's rules as policies and local pods demand.
 //!
-//! Who may change what: `Shared::state` is changed only under its lock, by `program`, `unbind`, `restore`, `update_pod_cidrs` and the
+//! Who may change what: `Shared::state` is changed only under its lock, by `program`, `set_ports`, `unbind`, `restore`, `update_pod_cidrs` and the
 //! loop; each of them ends with the same reconcile (compile, diff, one atomic batch).
 //!
 //! ```text
@@ -19,7 +19,7 @@ use cofferdam_netpolicy::backend::{BackendError, RuleBackend};
 use cofferdam_netpolicy::diff::diff;
 use cofferdam_netpolicy::ir::Snapshot;
 use cofferdam_netpolicy::{
-    ClusterSnapshot, Explanation, LocalPod, NodeConfig, PolicyEngine, PolicyError, PolicySource, compile,
+    ClusterSnapshot, ContainerPort, Explanation, LocalPod, NodeConfig, PolicyEngine, PolicyError, PolicySource, compile,
 };
 use ipnetwork::IpNetwork;
 use tokio::sync::watch;
@@ -135,6 +135,16 @@ impl PolicyEngine for Controller {
             return Ok(());
         }
         self.change(move |state| _ = state.pods.insert(pod.sandbox_id.clone(), pod)).await
+    }
+
+    async fn set_ports(&self, sandbox_id: &str, ports: Vec<ContainerPort>) -> Result<(), PolicyError> {
+        let id = sandbox_id.to_owned();
+        self.change(move |state| {
+            if let Some(pod) = state.pods.get_mut(&id) {
+                pod.ports = ports;
+            }
+        })
+        .await
     }
 
     async fn unbind(&self, sandbox_id: &str) -> Result<(), PolicyError> {

@@ -110,7 +110,7 @@ async fn set_up(
     let (spec, identity) = assemble(runtime, pod, config, &entry).await?;
     let process = spec.oci.process().clone().unwrap_or_default();
     sandbox.check_container(&spec)?;
-    runtime.program_ports(pod, &config.annotations).await?;
+    runtime.program_ports(&pod.spec.id).await?;
     let log =
         if entry.log_path.as_os_str().is_empty() { None } else { Some(container_log::open(&entry.log_path)?.into()) };
     let staged = stage(&*sandbox, spec).await?;

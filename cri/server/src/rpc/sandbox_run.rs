@@ -16,7 +16,7 @@ use prost::Message;
 
 use crate::runtime::now;
 use crate::tenancy::PodAdmission;
-use crate::{Error, Runtime, convert, ids, pod_files, spec};
+use crate::{Error, Runtime, ids, pod_files, spec};
 
 /// `/dev/shm` of a pod, as Docker and containerd have it.
 const SHM_SIZE: u64 = 64 << 20;
