@@ -55,7 +55,8 @@ impl ExitRecords {
             return Ok(());
         }
         // Slot 0 is the last word.
-        let free = |records: &Self| (1..records.slots).find(|slot| !records.taken.values().any(|taken| taken.slot == *slot));
+        let free =
+            |records: &Self| (1..records.slots).find(|slot| !records.taken.values().any(|taken| taken.slot == *slot));
         let slot = match free(self) {
             Some(slot) => slot,
             None => {

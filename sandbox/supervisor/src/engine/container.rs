@@ -34,7 +34,12 @@ impl Engine {
         if self.containers.contains_key(&spec.id) {
             return Err(PodError::State(format!("container {} exists already", spec.id)));
         }
-        let cgroup = spec.oci.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()).map(|path| path.to_string_lossy());
+        let cgroup = spec
+            .oci
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.cgroups_path().as_ref())
+            .map(|path| path.to_string_lossy());
         self.sink.open(&spec.id, cgroup.as_deref().unwrap_or_default(), log)?;
         let created = self.pod().and_then(|pod| pod.create(&spec));
         let (handle, launched) = created.inspect_err(|_| self.sink.close(&spec.id))?;
@@ -105,7 +110,9 @@ impl Engine {
         }
         let number = container.process;
         let signal = signal_of(signal)?;
-        if let Some(pidfd) = number.and_then(|number| self.processes.get(&number)).and_then(|process| process.pidfd.as_ref()) {
+        if let Some(pidfd) =
+            number.and_then(|number| self.processes.get(&number)).and_then(|process| process.pidfd.as_ref())
+        {
             match pidfd_send_signal(pidfd, signal) {
                 // It has ended, and that will be told.
                 Ok(()) | Err(rustix::io::Errno::SRCH) => {}
@@ -172,7 +179,8 @@ impl Engine {
     }
 
     pub(super) fn list(&self) -> Outcome {
-        let containers = self.containers.keys().filter_map(|id| self.status_of(id)).map(|status| status_to(&status)).collect();
+        let containers =
+            self.containers.keys().filter_map(|id| self.status_of(id)).map(|status| status_to(&status)).collect();
         Outcome::StatusList(StatusList { containers })
     }
 

@@ -16,7 +16,6 @@ mod process;
 mod sink;
 mod stream;
 
-
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::time::SystemTime;
@@ -179,7 +178,8 @@ impl Engine {
     fn process_ended(&mut self, cx: &mut Context, number: u32) {
         let Some(process) = self.processes.get_mut(&number) else { return };
         let Some(pidfd) = &process.pidfd else { return };
-        let status = waitid(WaitId::PidFd(std::os::fd::AsFd::as_fd(pidfd)), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        let status =
+            waitid(WaitId::PidFd(std::os::fd::AsFd::as_fd(pidfd)), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         match status {
             Ok(Some(status)) => {
                 let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));

@@ -72,7 +72,11 @@ impl Engine {
         match process.role {
             Role::Container(_) if process.code.is_some() || self.sink.has_room() => usize::MAX,
             Role::Container(_) => 0,
-            _ => process.streams.first().and_then(|key| self.streams.get(key)).map_or(usize::MAX, |stream| stream.room(index)),
+            _ => process
+                .streams
+                .first()
+                .and_then(|key| self.streams.get(key))
+                .map_or(usize::MAX, |stream| stream.room(index)),
         }
     }
 
@@ -90,7 +94,10 @@ impl Engine {
             }
         }
         for key in slow {
-            cx.stream_exit(key, Err(PodError::Failed("the attach was cut off: it reads slower than the container writes".into())));
+            cx.stream_exit(
+                key,
+                Err(PodError::Failed("the attach was cut off: it reads slower than the container writes".into())),
+            );
             self.close_stream(cx, key);
         }
     }
@@ -159,7 +166,13 @@ impl Engine {
     }
 
     /// A requester allows more.
-    pub(super) fn credit(&mut self, cx: &mut Context, key: StreamKey, channel: u32, bytes: u32) -> Result<(), PodError> {
+    pub(super) fn credit(
+        &mut self,
+        cx: &mut Context,
+        key: StreamKey,
+        channel: u32,
+        bytes: u32,
+    ) -> Result<(), PodError> {
         // A stream that has just ended may still be granted something.
         let Some(stream) = self.streams.get_mut(&key) else { return Ok(()) };
         let number = stream.process;

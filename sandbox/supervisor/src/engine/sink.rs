@@ -93,7 +93,9 @@ impl Sink {
                     log.write(channel, bytes);
                 }
             }
-            Sink::Shim { .. } => bytes.chunks(MAX_DATA).for_each(|data| self.send_log(cx, container, channel, data, false)),
+            Sink::Shim { .. } => {
+                bytes.chunks(MAX_DATA).for_each(|data| self.send_log(cx, container, channel, data, false))
+            }
         }
     }
 

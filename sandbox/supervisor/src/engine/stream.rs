@@ -33,7 +33,14 @@ impl Stream {
     /// A stream with the outputs that are wanted.
     pub(super) fn new(key: StreamKey, process: u32, stdin: bool, stdout: bool, stderr: bool) -> Self {
         let channel = |open| Channel { open, credit: Send::default(), backlog: VecDeque::new() };
-        Stream { key, process, stdin, ended: 0, receive: Receive::default(), channels: [channel(stdout), channel(stderr)] }
+        Stream {
+            key,
+            process,
+            stdin,
+            ended: 0,
+            receive: Receive::default(),
+            channels: [channel(stdout), channel(stderr)],
+        }
     }
 
     fn channel(&mut self, channel: u32) -> Option<&mut Channel> {

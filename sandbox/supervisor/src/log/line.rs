@@ -100,7 +100,10 @@ mod tests {
                 let (last, full) = lines.split_last().unwrap();
                 assert_eq!(last, "F next");
                 let (end, parts) = full.split_last().unwrap();
-                assert!(end.starts_with("F ") && parts.iter().all(|part| part.starts_with("P ") && part.len() == MAX_CONTENT + 2));
+                assert!(
+                    end.starts_with("F ")
+                        && parts.iter().all(|part| part.starts_with("P ") && part.len() == MAX_CONTENT + 2)
+                );
                 assert_eq!(full.iter().map(|part| &part[2..]).collect::<String>(), text, "{length} in {size}");
             }
         }

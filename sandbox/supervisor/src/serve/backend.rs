@@ -1,10 +1,11 @@
 //! What a backend is, and what it is given.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use cofferdam_pod_api::{Body, Error, Event, Op, Outcome, Response, StreamExit, error_to, event};
 use cofferdam_sandbox::PodError;
-use std::os::fd::OwnedFd;
 
 use super::conn::Connection;
 use super::reactor::{Reactor, Ready, Token};
@@ -38,6 +39,9 @@ pub(crate) trait Backend {
 
     /// A connection is over, and its streams with it.
     fn disconnected(&mut self, cx: &mut Context, connection: u32);
+
+    /// The time that was asked for by `Context::wake` has come.
+    fn timeout(&mut self, _cx: &mut Context) {}
 }
 
 /// What backends act through.
@@ -47,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) connections: BTreeMap<u32, Connection>,
     /// One buffer for all reads.
     pub(crate) buffer: Vec<u8>,
+    /// When the backend's `timeout` is to be called.
+    pub(crate) wake: Option<Instant>,
     /// Set when the loop is to end.
     pub(crate) end: Option<End>,
 }

@@ -10,7 +10,7 @@ mod reactor;
 mod server;
 
 pub(crate) use backend::{Backend, Context, Origin, StreamKey};
-pub(crate) use port::PortKind;
+pub(crate) use port::{Fault, PortIo, PortKind};
 pub(crate) use reactor::{Ready, Token, kind};
 pub use server::{End, serve_broken};
 pub(crate) use server::{serve_on_ports, serve_on_socket};

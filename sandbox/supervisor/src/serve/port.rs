@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use cofferdam_pod_api::{Decoder, Frame, FrameError, MAX_FDS, encode, sync_after_magic};
 use rustix::event::epoll::EventFlags;
@@ -54,12 +54,17 @@ impl PortIo {
         };
         reactor.add(&fd, token, flags)?;
         let decoder = Decoder::new(max);
-        Ok(PortIo { fd, token, kind, decoder, synced: false, out: Vec::new(), written: 0, waiting: false, fds: VecDeque::new() })
-    }
-
-    /// The descriptor.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        Ok(PortIo {
+            fd,
+            token,
+            kind,
+            decoder,
+            synced: false,
+            out: Vec::new(),
+            written: 0,
+            waiting: false,
+            fds: VecDeque::new(),
+        })
     }
 
     /// Reads once into the decoder. `Ok(false)`: nothing there.
@@ -124,6 +129,11 @@ impl PortIo {
     /// Queues a frame.
     pub(crate) fn queue_frame(&mut self, frame: &Frame) {
         encode(frame, &mut self.out);
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn queued(&self) -> usize {
+        self.out.len() - self.written
     }
 
     /// Nothing is left to be written.

@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 /// Whose descriptor: a kind, and a number of that kind's owner.
@@ -57,8 +57,6 @@ pub(crate) struct Ready {
     pub(crate) read: bool,
     /// Writing makes progress (room, or an error).
     pub(crate) write: bool,
-    /// The other end hung up.
-    pub(crate) hangup: bool,
 }
 
 /// The epoll.
@@ -105,7 +103,6 @@ impl From<EventFlags> for Ready {
         Ready {
             read: over || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
             write: over || flags.intersects(EventFlags::OUT),
-            hangup: over,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The loop.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 use cofferdam_pod_api::{Body, MAX_FRAME};
 use cofferdam_sandbox::PodError;
@@ -113,7 +114,8 @@ impl<'a, B: Backend> Server<'a, B> {
         child.thread_block().map_err(raw)?;
         let signals = SignalFd::with_flags(&child, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(raw)?;
         reactor.add(&signals, Token::new(kind::SIGNAL, 0), EventFlags::IN)?;
-        let cx = Context { reactor, connections: Default::default(), buffer: vec![0; 32 * 1024], end: None };
+        let cx =
+            Context { reactor, connections: Default::default(), buffer: vec![0; 32 * 1024], wake: None, end: None };
         Ok(Server { cx, backend, listener: None, signals, next: 0, broken })
     }
 
@@ -121,9 +123,15 @@ impl<'a, B: Backend> Server<'a, B> {
         // A child may have ended before its signal was blocked.
         self.reap();
         while self.cx.end.is_none() {
-            match self.cx.reactor.wait(None) {
+            let timeout = self.cx.wake.map(|wake| wake.saturating_duration_since(Instant::now()));
+            let timeout =
+                timeout.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) });
+            match self.cx.reactor.wait(timeout.as_ref()) {
                 Ok(events) => events.into_iter().for_each(|(token, ready)| self.dispatch(token, ready)),
                 Err(error) => self.cx.end = Some(End::Failed(format!("epoll: {error}"))),
+            }
+            if self.cx.wake.take_if(|wake| *wake <= Instant::now()).is_some() {
+                self.backend.timeout(&mut self.cx);
             }
             self.flush();
         }
@@ -174,14 +182,14 @@ impl<'a, B: Backend> Server<'a, B> {
         if let Some(connection) = self.cx.connections.get_mut(&id) {
             connection.dirty |= ready.write;
         }
-        // Twice: what follows nonsense on a device may already be the next hello.
-        for _ in 0..2 {
-            if !ready.read {
-                return;
-            }
+        while ready.read {
             match self.read(id, port) {
                 Ok(()) => return,
                 Err(fault) => self.fault(id, &fault),
+            }
+            // What follows nonsense on a port may already be the next hello; a socket's connection is over.
+            if !self.cx.connections.contains_key(&id) {
+                return;
             }
         }
     }
