@@ -1,0 +1,104 @@
+//! What every crate keeps to, whoever writes it.
+
+use std::fs;
+use std::path::Path;
+
+use cofferdam_arch_tests::{members, root, sources};
+use toml::{Table, Value};
+
+/// The only places of unsafe code: the system calls, and the calls of libnftnl.
+const UNSAFE: [&str; 2] = ["sandbox/sys/", "netpolicy/nft/src/ffi/"];
+
+/// Folders of the top level; a new one needs a reason and a line here.
+const FOLDERS: [&str; 8] = ["cri", "docs", "manifests", "netpolicy", "proto", "sandbox", "tenant", "tests"];
+
+/// What `make` puts there; git ignores it.
+const BUILT: [&str; 2] = ["bin", "target"];
+
+fn manifest(dir: &Path) -> Table {
+    fs::read_to_string(dir.join("Cargo.toml")).unwrap().parse().unwrap()
+}
+
+#[test]
+fn unsafe_code_has_two_places() {
+    let root = root();
+    let mut wrong = Vec::new();
+    for path in sources().unwrap() {
+        let name = path.strip_prefix(&root).unwrap().display().to_string();
+        if UNSAFE.iter().any(|place| name.starts_with(place)) {
+            continue;
+        }
+        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            if is_unsafe(line) {
+                wrong.push(format!("{name}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn is_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    let word = concat!("un", "safe");
+    let keyword = ["{", "fn ", "impl ", "extern ", "trait "];
+    keyword.iter().any(|next| code.contains(&format!("{word} {next}")))
+        || code.contains(&format!("#[{word}("))
+        || ["allow(", "expect("].iter().any(|lint| code.contains(&format!("{lint}{word}_code")))
+}
+
+#[test]
+fn the_search_for_unsafe_code_finds_it() {
+    let word = concat!("un", "safe");
+    assert!(is_unsafe(&format!("    let x = {word} {{ libc::getpid() }};")));
+    assert!(is_unsafe(&format!("#![allow({word}_code)]")));
+    assert!(!is_unsafe(&format!("// an {word} {{ block }}")));
+}
+
+#[test]
+fn one_version_per_dependency_stands_in_one_table() {
+    let mut wrong = Vec::new();
+    for member in members().unwrap() {
+        let table = manifest(&root().join(&member.folder));
+        for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            for (name, value) in table.get(section).and_then(Value::as_table).into_iter().flatten() {
+                let by_workspace = value.get("workspace").and_then(Value::as_bool) == Some(true);
+                // Cargo cannot turn an inherited dependency's default features off, so these name the path.
+                let slim = value.get("path").is_some() && value.get("default-features") == Some(&Value::Boolean(false));
+                if !by_workspace && !slim {
+                    wrong.push(format!("{}: {section}.{name} is not `workspace = true`", member.folder));
+                }
+            }
+        }
+        assert!(!table.contains_key("target"), "{}: dependencies by target are not looked at", member.folder);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_crate_takes_the_workspaces_lints_and_licence() {
+    for member in members().unwrap() {
+        let table = manifest(&root().join(&member.folder));
+        let inherits = |value: Option<&Value>| value.and_then(|v| v.get("workspace")) == Some(&Value::Boolean(true));
+        assert!(inherits(table.get("lints")), "{}: [lints] is not the workspace's", member.folder);
+        assert!(inherits(table["package"].get("license")), "{}: license is not the workspace's", member.folder);
+    }
+}
+
+#[test]
+fn the_top_level_has_the_folders_of_the_map() {
+    let mut found: Vec<String> = fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.') && !BUILT.contains(&name.as_str()))
+        .collect();
+    found.sort();
+    assert_eq!(found, FOLDERS);
+}
+
+#[test]
+fn main_of_the_daemon_stays_a_page() {
+    let text = fs::read_to_string(root().join("cri/daemon/src/main.rs")).unwrap();
+    assert!(text.lines().count() < 60, "config -> build -> run -> drain, and nothing else");
+}
