@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use crate::StoreError;
-use crate::writer::{Change, Publish, Write};
+use crate::writer::{Change, Pending, Publish, Write};
 
 /// A kind of record.
 pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
@@ -93,7 +93,7 @@ impl<T: Record> Table<T> {
     ) -> Result<Option<Arc<T>>, StoreError> {
         let published = self.published.clone();
         let (done, answer) = oneshot::channel();
-        let prepare = move |pending: &dyn Fn(&str, &str) -> Option<Option<Vec<u8>>>| {
+        let prepare = move |pending: Pending<'_>| {
             let current = match pending(T::TABLE, &id) {
                 Some(bytes) => bytes.and_then(|b| serde_json::from_slice(&b).ok()).map(Arc::new),
                 None => read(&published).get(&id).cloned(),

@@ -1,5 +1,7 @@
 //! The directory source, as files come, change and break.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,6 +3,8 @@
 //! Upstream's file comes from `CRI_API_PROTO`, else from what `tests/setup/go.sh cri-api` keeps, else from Go's module
 //! cache or proxy. Without Go the comparison is skipped, except in CI.
 
+#![allow(clippy::unwrap_used)]
+
 mod shape;
 
 use std::path::PathBuf;

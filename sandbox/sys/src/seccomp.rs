@@ -11,7 +11,7 @@ use crate::check;
 pub fn load(program: &[u8]) -> io::Result<()> {
     const SIZE: usize = size_of::<libc::sock_filter>();
     let count = program.len() / SIZE;
-    if program.is_empty() || program.len() % SIZE != 0 || count > usize::from(u16::MAX) {
+    if program.is_empty() || !program.len().is_multiple_of(SIZE) || count > usize::from(u16::MAX) {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     let filters: Vec<libc::sock_filter> = program

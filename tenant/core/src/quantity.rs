@@ -34,7 +34,7 @@ pub fn parse_memory(text: &str) -> Option<u64> {
     }
     let value: f64 = number.parse().ok()?;
     let bytes = (value * unit as f64).ceil();
-    (bytes >= 0.0 && bytes < 9e18).then_some(bytes as u64)
+    (0.0..9e18).contains(&bytes).then_some(bytes as u64)
 }
 
 #[cfg(test)]
