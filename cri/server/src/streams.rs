@@ -4,7 +4,7 @@ use std::sync::Weak;
 
 use cofferdam_sandbox::Streams;
 use cofferdam_streaming::{
-    AttachRequest, ExecRequest, ExitStatus, PortDuplex, StreamBackend, StreamError, StreamIo, StreamServer,
+    AttachRequest, ExecRequest, ExitStatus, PortDuplex, StreamBackend, StreamError, StreamIo, StreamServer, UrlError,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy};
 use tonic::async_trait;
@@ -36,6 +36,15 @@ impl Backend {
 impl From<Error> for StreamError {
     fn from(error: Error) -> Self {
         StreamError::new(error.to_string())
+    }
+}
+
+impl From<UrlError> for Error {
+    fn from(error: UrlError) -> Self {
+        match error {
+            UrlError::TooMany => Error::Exhausted(error.to_string()),
+            UrlError::Random(_) => Error::Internal(error.to_string()),
+        }
     }
 }
 
