@@ -10,6 +10,7 @@ mod engine;
 mod exits;
 mod log;
 mod machine;
+mod pod;
 mod remote;
 mod runner;
 mod serve;

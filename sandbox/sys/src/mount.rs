@@ -15,7 +15,8 @@ pub struct Attributes {
     pub clear: u64,
     /// MS_PRIVATE, MS_SLAVE, MS_SHARED or 0.
     pub propagation: u64,
-    userns: u64,
+    /// Descriptor of the user namespace for MOUNT_ATTR_IDMAP: what `set_idmap` fills in.
+    pub userns: u64,
 }
 
 /// MOUNT_ATTR_RDONLY

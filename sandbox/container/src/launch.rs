@@ -1,0 +1,275 @@
+//! The children that become a container's processes.
+//!
+//! Without a user namespace one child does all. Where namespaces have to be joined first, a transient child does it, and its own
+//! child (a child of this process, by CLONE_PARENT) goes on. What enters a PID namespace in which others live is born there at the
+//! very end: root changed, descriptors marked, capabilities given up; before that it could be traced by a container with
+//! CAP_SYS_PTRACE.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use cofferdam_sandbox::ContainerSpec;
+use cofferdam_sys::process::{
+    self, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
+    CLONE_PARENT, Spawned,
+};
+use cofferdam_sys::{cred, signal};
+use oci_spec::runtime::Process;
+use rustix::process::Signal;
+
+use crate::cgroup::Cgroup;
+use crate::container::Container;
+use crate::error::Step;
+use crate::namespaces::{PodNamespaceFds, reap};
+use crate::stdio::{self, ChildStdio, Launched, LaunchedStreams};
+use crate::wire::{Channel, Message};
+use crate::{Error, devices, finish, inside, proc, stage};
+
+/// The PID namespace of a container.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PidPlace<'a> {
+    /// One of its own.
+    New,
+    /// The node's.
+    Node,
+    /// That of this process.
+    Join(BorrowedFd<'a>),
+}
+
+/// A container to be made.
+pub(crate) struct Plan<'a> {
+    pub spec: &'a ContainerSpec,
+    pub pod: &'a PodNamespaceFds,
+    pub cgroup: &'a Cgroup,
+    pub place: PidPlace<'a>,
+    /// The PID namespace is the pod's shared one.
+    pub shared: bool,
+}
+
+/// Sets a container up to just before execve.
+pub(crate) fn container(plan: &Plan<'_>) -> Result<(Launched, Channel), Error> {
+    let process = plan.spec.oci.process().as_ref().ok_or_else(|| Error::refused("process", "is missing"))?;
+    let owner = plan.pod.host_ids(process.user().uid(), process.user().gid())?;
+    let (stdio, ours) = stdio::make(plan.spec.stdio.terminal, plan.spec.stdio.stdin, owner)?;
+    let (channel, theirs) = Channel::pair()?;
+    let birth = plan.cgroup.birth()?;
+    let birth = birth.as_ref().map(AsFd::as_fd);
+    let child = Child { plan, process, stdio: &stdio, parent: &theirs };
+    let direct = child.alone();
+    let flags = match (direct, plan.place) {
+        (true, PidPlace::New) => CLONE_NEWNS | CLONE_NEWPID,
+        (true, _) => CLONE_NEWNS,
+        (false, _) => 0,
+    };
+    let first = process::spawn(flags, birth, || child.guard(|| if direct { child.all() } else { child.in_two() }));
+    let first = first.step("fork the container")?;
+    drop(theirs);
+    await_ready(first, direct, channel, ours, plan.cgroup)
+}
+
+/// The messages of a set-up, up to `Ready`. What was forked is ended and reaped if it fails.
+fn await_ready(
+    first: Spawned,
+    direct: bool,
+    channel: Channel,
+    mut ours: Option<LaunchedStreams>,
+    cgroup: &Cgroup,
+) -> Result<(Launched, Channel), Error> {
+    let (stager, mut child) = if direct { (None, Some(first)) } else { (Some(first), None) };
+    let (mut ready, mut failed) = (false, None);
+    // Two processes speak, in any order; after an error both end.
+    while !ready || child.is_none() {
+        match channel.receive() {
+            Ok(Message::Child(pid, pidfd)) => child = Some(Spawned { pid, pidfd }),
+            Ok(Message::Terminal(master)) => ours = Some(LaunchedStreams::Terminal(master)),
+            Ok(Message::Ready(_)) => ready = true,
+            Ok(Message::Failed(error)) => failed = Some(error),
+            Ok(Message::Closed) => break,
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
+    }
+    if let Some(stager) = stager {
+        reap(&stager.pidfd)?;
+    }
+    let answer = match (failed, ready && child.is_some()) {
+        (Some(error), _) => Err(error),
+        (None, true) => Ok(()),
+        (None, false) => Err(ended_early(cgroup)),
+    };
+    match (answer, child, ours) {
+        (Ok(()), Some(Spawned { pid, pidfd }), Some(streams)) => {
+            let pid = u32::try_from(pid).step("number of the process")?;
+            Ok((Launched { pid, pidfd, streams }, channel))
+        }
+        (answer, child, _) => {
+            if let Some(child) = child {
+                // It may have ended by itself.
+                let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
+                reap(&child.pidfd)?;
+            }
+            Err(answer.err().unwrap_or_else(|| Error::failed("set up the container", "it has no terminal")))
+        }
+    }
+}
+
+fn ended_early(cgroup: &Cgroup) -> Error {
+    let oom = if cgroup.oom_count() > 0 { ": the OOM killer was at work, its memory limit is too low" } else { "" };
+    Error::failed("set up the container", format!("it ended early{oom}"))
+}
+
+struct Child<'a> {
+    plan: &'a Plan<'a>,
+    process: &'a Process,
+    stdio: &'a ChildStdio,
+    parent: &'a Channel,
+}
+
+impl Child<'_> {
+    /// No namespace must be joined first, and no helper found by its number on the host.
+    fn alone(&self) -> bool {
+        let mapped = self.plan.spec.oci.mounts().iter().flatten().any(|m| m.uid_mappings().is_some());
+        self.plan.pod.user.is_none() && !mapped && !matches!(self.plan.place, PidPlace::Join(_))
+    }
+
+    fn guard(&self, run: impl FnOnce() -> Result<i32, Error>) -> i32 {
+        guard(self.parent, run)
+    }
+
+    /// As root of the host: limits, sources, the root file system. Answers the root and the sources.
+    fn outside(&self, own_mounts: bool) -> Result<(OwnedFd, Vec<Option<OwnedFd>>), Error> {
+        self.plan.cgroup.join()?;
+        stage::limits(self.process)?;
+        let mut sources = stage::sources(&self.plan.spec.oci, self.plan.pod)?;
+        if let PidPlace::Join(pidfd) = self.plan.place {
+            let init = self.plan.pod.proc.as_ref().filter(|_| self.plan.shared);
+            proc::stage(&self.plan.spec.oci, &mut sources, pidfd, init)?;
+        }
+        stage::own_upper(self.plan.spec, self.plan.pod)?;
+        if !own_mounts {
+            process::unshare(CLONE_NEWNS).step("make a mount namespace")?;
+        }
+        Ok((inside::root(self.plan.spec, self.plan.pod)?, sources))
+    }
+
+    /// Joins the pod.
+    fn enter(&self) -> Result<(), Error> {
+        if let PidPlace::Join(pidfd) = self.plan.place {
+            // Before the user namespace: the pod's init lets nobody near who is not root of the host.
+            process::setns(pidfd, CLONE_NEWPID).step("join the PID namespace")?;
+        }
+        self.plan.pod.join_user()?;
+        let mounts = if self.plan.pod.user.is_some() { CLONE_NEWNS } else { 0 };
+        process::unshare(CLONE_NEWCGROUP | mounts).step("make namespaces")?;
+        self.plan.pod.join()
+    }
+
+    /// The container's view, privileges given up. Answers the slave of its terminal.
+    fn build(&self, root: &OwnedFd, sources: &[Option<OwnedFd>]) -> Result<Option<OwnedFd>, Error> {
+        let spec = self.plan.spec;
+        let terminal = inside::build(spec, self.plan.pod, root, sources, &self.plan.cgroup.hierarchies)?;
+        let slave = terminal.map(|(slave, master)| self.parent.send_terminal(&master).map(|()| slave)).transpose()?;
+        finish::settle(self.process, &spec.seccomp, slave.as_ref())?;
+        Ok(slave)
+    }
+
+    fn run(&self, slave: Option<&OwnedFd>) -> i32 {
+        finish::run(self.process, &self.plan.spec.seccomp, self.stdio, slave, self.parent)
+    }
+
+    fn all(&self) -> Result<i32, Error> {
+        let (root, sources) = self.outside(true)?;
+        self.enter()?;
+        let slave = self.build(&root, &sources)?;
+        drop((root, sources));
+        Ok(self.run(slave.as_ref()))
+    }
+
+    fn in_two(&self) -> Result<i32, Error> {
+        let (root, sources) = self.outside(false)?;
+        self.enter()?;
+        if let PidPlace::Join(_) = self.plan.place {
+            let slave = self.build(&root, &sources)?;
+            drop((root, sources));
+            return spawn_last(self.parent, 0, || Ok(self.run(slave.as_ref())));
+        }
+        let flags = if matches!(self.plan.place, PidPlace::New) { CLONE_NEWPID } else { 0 };
+        spawn_last(self.parent, flags, || {
+            let slave = self.build(&root, &sources)?;
+            drop((root, sources));
+            Ok(self.run(slave.as_ref()))
+        })
+    }
+}
+
+/// Of the transient child: makes the last one, and tells of it.
+fn spawn_last(parent: &Channel, flags: i32, run: impl FnOnce() -> Result<i32, Error>) -> Result<i32, Error> {
+    let last = process::spawn(CLONE_PARENT | flags, None, || guard(parent, run)).step("fork the container")?;
+    parent.send_child(last.pid, &last.pidfd)?;
+    Ok(0)
+}
+
+fn guard(parent: &Channel, run: impl FnOnce() -> Result<i32, Error>) -> i32 {
+    let prepared = process::set_dumpable(false).step("prctl").and_then(|()| {
+        signal::reset();
+        run()
+    });
+    prepared.unwrap_or_else(|error| {
+        parent.send_error(&error);
+        127
+    })
+}
+
+/// One more process in a container.
+pub(crate) fn exec(container: &Container, process: &Process, stdin: bool) -> Result<Launched, Error> {
+    let terminal = process.terminal().unwrap_or(false);
+    let owner = container.pod.host_ids(process.user().uid(), process.user().gid())?;
+    let (stdio, ours) = stdio::make(terminal, stdin, owner)?;
+    let (channel, theirs) = Channel::pair()?;
+    let birth = container.cgroup.birth()?;
+    let stager = process::spawn(0, birth.as_ref().map(AsFd::as_fd), || {
+        guard(&theirs, || {
+            container.cgroup.join()?;
+            stage::limits(process)?;
+            join(container)?;
+            let slave = if terminal { Some(open_terminal(&theirs)?) } else { None };
+            finish::settle(process, &container.seccomp, slave.as_ref())?;
+            spawn_last(&theirs, 0, || Ok(finish::run(process, &container.seccomp, &stdio, slave.as_ref(), &theirs)))
+        })
+    })
+    .step("fork an exec")?;
+    drop(theirs);
+    let (launched, channel) = await_ready(stager, false, channel, ours, &container.cgroup)?;
+    let started = channel.send_go().and_then(|()| channel.receive());
+    match started {
+        Ok(Message::Closed) => Ok(launched),
+        other => {
+            // It ends by itself if it could not be executed.
+            let _ = rustix::process::pidfd_send_signal(&launched.pidfd, Signal::KILL);
+            reap(&launched.pidfd)?;
+            Err(match other {
+                Ok(Message::Failed(error)) | Err(error) => error,
+                _ => Error::failed("exec", "it answers what was not asked"),
+            })
+        }
+    }
+}
+
+fn join(container: &Container) -> Result<(), Error> {
+    let user = container.pod.user.is_some();
+    let flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+    let flags = if user { flags | CLONE_NEWUSER } else { flags };
+    process::setns(container.first.as_fd(), flags).step("join the container")?;
+    if user {
+        cred::set_user(0, 0, &[]).step("become root of the pod's user namespace")?;
+    }
+    Ok(())
+}
+
+fn open_terminal(parent: &Channel) -> Result<OwnedFd, Error> {
+    let root = devices::own_root()?;
+    let (slave, master) = devices::terminal(root.as_fd())?;
+    parent.send_terminal(&master)?;
+    Ok(slave)
+}

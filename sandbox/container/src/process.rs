@@ -1,0 +1,149 @@
+//! What a process is given for itself: user, capabilities, environment. All but the last step is done before the process can be
+//! seen by others in its PID namespace.
+
+use cofferdam_sys::cred::{self, CapSets};
+use cofferdam_sys::seccomp;
+use oci_spec::runtime::{Capabilities, Capability, Process};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
+use crate::Error;
+use crate::error::Step;
+
+/// In the order of the kernel's numbers.
+const NUMBERS: [Capability; 41] = [
+    Capability::Chown,
+    Capability::DacOverride,
+    Capability::DacReadSearch,
+    Capability::Fowner,
+    Capability::Fsetid,
+    Capability::Kill,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
+    Capability::LinuxImmutable,
+    Capability::NetBindService,
+    Capability::NetBroadcast,
+    Capability::NetAdmin,
+    Capability::NetRaw,
+    Capability::IpcLock,
+    Capability::IpcOwner,
+    Capability::SysModule,
+    Capability::SysRawio,
+    Capability::SysChroot,
+    Capability::SysPtrace,
+    Capability::SysPacct,
+    Capability::SysAdmin,
+    Capability::SysBoot,
+    Capability::SysNice,
+    Capability::SysResource,
+    Capability::SysTime,
+    Capability::SysTtyConfig,
+    Capability::Mknod,
+    Capability::Lease,
+    Capability::AuditWrite,
+    Capability::AuditControl,
+    Capability::Setfcap,
+    Capability::MacOverride,
+    Capability::MacAdmin,
+    Capability::Syslog,
+    Capability::WakeAlarm,
+    Capability::BlockSuspend,
+    Capability::AuditRead,
+    Capability::Perfmon,
+    Capability::Bpf,
+    Capability::CheckpointRestore,
+];
+
+const SYS_ADMIN: u64 = 1 << 21;
+
+/// The sets that a process ends with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Caps {
+    bounding: u64,
+    sets: CapSets,
+    ambient: u64,
+}
+
+impl Caps {
+    /// No word on capabilities means none.
+    pub fn of(process: &Process) -> Self {
+        let Some(caps) = process.capabilities() else { return Caps::default() };
+        Caps {
+            bounding: bits(caps.bounding()),
+            sets: CapSets {
+                effective: bits(caps.effective()),
+                permitted: bits(caps.permitted()),
+                inheritable: bits(caps.inheritable()),
+            },
+            ambient: bits(caps.ambient()),
+        }
+    }
+}
+
+fn bits(list: &Option<Capabilities>) -> u64 {
+    let number = |cap: &Capability| NUMBERS.iter().position(|c| c == cap);
+    list.iter().flatten().filter_map(number).fold(0, |set, number| set | 1 << number)
+}
+
+/// A seccomp program needs CAP_SYS_ADMIN until it is loaded, unless there is no_new_privs.
+fn keeps_admin(process: &Process, program: &[u8]) -> bool {
+    !program.is_empty() && process.no_new_privileges() != Some(true)
+}
+
+/// Keyring, umask, capabilities, no_new_privs, user.
+pub(crate) fn give_up(process: &Process, program: &[u8]) -> Result<(), Error> {
+    match cred::new_session_keyring() {
+        Err(e) if e.raw_os_error() == Some(Errno::NOSYS.raw_os_error()) => {}
+        other => other.step("join a new session keyring")?,
+    }
+    let user = process.user();
+    rustix::process::umask(Mode::from_raw_mode(user.umask().unwrap_or(0o022) & 0o777));
+    let caps = Caps::of(process);
+    cred::limit_bounding(caps.bounding).step("limit capabilities")?;
+    if process.no_new_privileges() == Some(true) {
+        cred::no_new_privileges().step("set no_new_privs")?;
+    }
+    cred::keep_capabilities(true).step("keep capabilities")?;
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    cred::set_user(user.uid(), user.gid(), &groups).step_at("become the user", user.uid())?;
+    cred::keep_capabilities(false).step("keep capabilities")?;
+    let mut sets = caps.sets;
+    if keeps_admin(process, program) {
+        sets.effective |= SYS_ADMIN;
+        sets.permitted |= SYS_ADMIN;
+    }
+    cred::set_capabilities(sets).step("set capabilities")?;
+    cred::set_ambient(caps.ambient).step("set ambient capabilities")
+}
+
+/// The last step before execve.
+pub(crate) fn confine(process: &Process, program: &[u8]) -> Result<(), Error> {
+    if program.is_empty() {
+        return Ok(());
+    }
+    seccomp::load(program).step("load the seccomp program")?;
+    if keeps_admin(process, program) {
+        cred::set_capabilities(Caps::of(process).sets).step("set capabilities")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_have_the_kernels_numbers() {
+        let list: Capabilities =
+            [Capability::Chown, Capability::SysAdmin, Capability::CheckpointRestore].into_iter().collect();
+        assert_eq!(bits(&Some(list)), 1 | SYS_ADMIN | 1 << 40);
+    }
+
+    #[test]
+    fn no_word_on_capabilities_means_none() {
+        let mut process = Process::default();
+        process.set_capabilities(None);
+        assert_eq!(Caps::of(&process), Caps::default());
+    }
+}
