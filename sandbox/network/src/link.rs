@@ -14,10 +14,8 @@ use ipnetwork::IpNetwork;
 
 use crate::host::{sysctl, sysctl6};
 use crate::netlink::Netlink;
+use crate::pod::{self, POD_INTERFACE, PodEnd};
 use crate::route::{self, End, Route};
-
-/// Name of the interface in the pod.
-pub const POD_INTERFACE: &str = "eth0";
 
 fn failed(lease: &Lease, what: &str) -> impl FnOnce(io::Error) -> NetworkError {
     let step = format!("{what} for {} ({})", lease.sandbox, lease.interface);
@@ -40,6 +38,11 @@ pub fn pod_link(lease: &Lease, mtu: u32) -> PodLink {
     }
 }
 
+fn pod_end(link: &PodLink) -> PodEnd {
+    let addresses = link.addresses.iter().map(|a| a.ip()).collect();
+    PodEnd { addresses, gateways: link.gateways.clone(), gateway_mac: link.lease.gateway_mac }
+}
+
 /// Makes the veth pair and configures its end in the namespace at `netns`. One that is there already is completed.
 pub fn attach_veth(lease: &Lease, netns: &Path, mtu: u32) -> Result<PodLink, NetworkError> {
     let mut netlink = Netlink::route().map_err(failed(lease, "open a netlink socket"))?;
@@ -60,7 +63,7 @@ pub fn attach_veth(lease: &Lease, netns: &Path, mtu: u32) -> Result<PodLink, Net
     }
     harden(&lease.interface)?;
     let told = link.clone();
-    inside(lease, target.as_fd(), move |netlink| configure_pod(netlink, &told))?;
+    inside(lease, target.as_fd(), move |netlink| pod::configure(netlink, &told.name, &pod_end(&told)))?;
     Ok(link)
 }
 
@@ -89,33 +92,6 @@ fn harden(interface: &str) -> Result<(), NetworkError> {
         [("addr_gen_mode", "1"), ("accept_ra", "0"), ("accept_redirects", "0"), ("accept_dad", "0"), ("proxy_ndp", "0")]
     {
         sysctl6(&format!("ipv6/conf/{interface}/{name}"), value)?;
-    }
-    Ok(())
-}
-
-/// Addresses, gateways and routes inside the pod. Its end goes up here: nothing passes before the host's does.
-fn configure_pod(netlink: &mut Netlink, link: &PodLink) -> io::Result<()> {
-    let find = |netlink: &mut Netlink, name: &str| {
-        route::link(netlink, name)?.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
-    };
-    let lo = find(netlink, "lo")?.index;
-    route::set_up(netlink, lo)?;
-    let eth = find(netlink, &link.name)?.index;
-    if Path::new("/proc/sys/net/ipv6").exists() {
-        for (name, value) in
-            [("addr_gen_mode", "1"), ("accept_ra", "0"), ("accept_redirects", "0"), ("accept_dad", "0")]
-        {
-            std::fs::write(format!("/proc/sys/net/ipv6/conf/{}/{name}", link.name), value)?;
-        }
-    }
-    route::set_up(netlink, eth)?;
-    for (address, gateway) in link.addresses.iter().zip(&link.gateways) {
-        route::add_address(netlink, eth, address.ip())?;
-        route::set_neighbour(netlink, eth, *gateway, link.lease.gateway_mac)?;
-        let unspecified =
-            if gateway.is_ipv6() { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
-        let everything = IpNetwork::new(unspecified, 0).map_err(io::Error::other)?;
-        Route { to: everything, link: Some(eth), gateway: Some(*gateway), source: Some(address.ip()) }.set(netlink)?;
     }
     Ok(())
 }

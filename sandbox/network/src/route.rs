@@ -24,6 +24,8 @@ pub struct Link {
     pub name: String,
     pub flags: u32,
     pub mtu: u32,
+    /// Hardware address; empty where there is none.
+    pub mac: Vec<u8>,
     /// rtnl_link_stats64: packets and bytes received and sent, errors.
     pub stats: Vec<u64>,
 }
@@ -42,6 +44,7 @@ impl Link {
             flags: number(body.get(8..)?)?,
             name: String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name)).into_owned(),
             mtu: find(attributes, libc::IFLA_MTU).and_then(number).unwrap_or(1500),
+            mac: find(attributes, libc::IFLA_ADDRESS).unwrap_or_default().to_vec(),
             stats: stats
                 .chunks_exact(8)
                 .map(|b| u64::from_ne_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
@@ -129,6 +132,16 @@ pub fn set_tap(netlink: &mut Netlink, index: u32, mac: [u8; 6], mtu: u32) -> io:
     netlink.change(libc::RTM_NEWLINK, 0, &ifinfo(index, NOARP, NOARP), |m| {
         m.attr(libc::IFLA_ADDRESS, &mac).u32(libc::IFLA_MTU, mtu)
     })
+}
+
+/// Renames a link that is down.
+pub fn rename(netlink: &mut Netlink, index: u32, name: &str) -> io::Result<()> {
+    netlink.change(libc::RTM_NEWLINK, 0, &ifinfo(index, 0, 0), |m| m.text(libc::IFLA_IFNAME, name))
+}
+
+/// Gives a guest's interface its MTU, without ARP: its gateways are permanent neighbours.
+pub fn set_guest_link(netlink: &mut Netlink, index: u32, mtu: u32) -> io::Result<()> {
+    netlink.change(libc::RTM_NEWLINK, 0, &ifinfo(index, NOARP, NOARP), |m| m.u32(libc::IFLA_MTU, mtu))
 }
 
 /// Sets a link up.

@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod cred;
 pub mod fd;
+pub mod machine;
 pub mod mount;
 pub mod process;
 pub mod seccomp;

@@ -30,7 +30,10 @@ const MAY: &[(&str, &[&str])] = &[
         "sandbox/shim",
         &["sandbox/api", "sandbox/sys", "sandbox/container", "sandbox/supervisor", "sandbox/vmm", "proto/pod"],
     ),
-    ("sandbox/agent", &["sandbox/api", "sandbox/sys", "sandbox/container", "sandbox/supervisor", "proto/pod"]),
+    (
+        "sandbox/agent",
+        &["sandbox/api", "sandbox/sys", "sandbox/container", "sandbox/supervisor", "sandbox/network", "proto/pod"],
+    ),
     ("cri/store", CONTRACTS),
     ("cri/image", CONTRACTS),
     ("cri/seccomp", CONTRACTS),
