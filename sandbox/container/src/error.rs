@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use cofferdam_sandbox::PodError;
+
 /// An error of the runner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -33,6 +35,15 @@ impl Error {
 
     pub(crate) fn failed(step: impl Into<String>, cause: impl Display) -> Self {
         Error::Failed { step: step.into(), reason: cause.to_string() }
+    }
+}
+
+impl From<Error> for PodError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused { .. } | Error::Command(_) => PodError::Invalid(error.to_string()),
+            Error::Failed { .. } => PodError::Failed(error.to_string()),
+        }
     }
 }
 

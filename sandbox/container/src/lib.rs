@@ -23,6 +23,7 @@ mod proc;
 mod process;
 mod readback;
 mod resolve;
+mod shm;
 mod stage;
 mod stats;
 mod stdio;

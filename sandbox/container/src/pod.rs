@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 
-use cofferdam_sandbox::{ContainerSpec, GuestSetup, NamespaceMode, ShimNamespaces, Stats};
+use cofferdam_sandbox::{ContainerSpec, GuestSetup, NamespaceMode, ShimConfig, ShimNamespaces, Stats};
 use cofferdam_sys::process::{self, CLONE_NEWNET};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -17,7 +17,7 @@ use crate::launch::{self, PidPlace, Plan};
 use crate::namespaces::{PodNamespaceFds, reap, unpin};
 use crate::stdio::Launched;
 use crate::wire::{Channel, Message};
-use crate::{Error, check};
+use crate::{Error, check, shm};
 
 /// The cgroup of a shared PID namespace's init, below the pod's.
 const INIT_CGROUP: &str = "sandbox-init";
@@ -29,28 +29,34 @@ pub struct PodRunner {
     cgroup: Cgroup,
     init_cgroup: Option<Cgroup>,
     netns: Option<PathBuf>,
+    shm: Option<PathBuf>,
     /// The first processes of containers, for those that join their PID namespace.
     first: BTreeMap<String, Weak<OwnedFd>>,
 }
 
 impl PodRunner {
-    /// On a node: makes the pod's namespaces. `cgroup` is the pod's path below each hierarchy's root; it is made where it is missing.
+    /// On a node: makes the pod's namespaces, its cgroup where that is missing, and its `/dev/shm` as `shm` in the pod's directory.
     ///
     /// # Errors
     /// What cannot be given, and steps that fail. Nothing is left then.
-    pub fn on_host(plan: &ShimNamespaces, cgroup: &str) -> Result<Self, Error> {
+    pub fn new(plan: &ShimNamespaces, config: &ShimConfig) -> Result<Self, Error> {
         let mut namespaces = PodNamespaceFds::make(plan)?;
-        let started = Self::init(&mut namespaces, &plan.init_seccomp, cgroup);
         let netns = plan.netns.clone().filter(|_| namespaces.net.is_some());
-        match started {
-            Ok((cgroup, init_cgroup)) => {
-                Ok(PodRunner { namespaces: Rc::new(namespaces), cgroup, init_cgroup, netns, first: BTreeMap::new() })
-            }
+        let shm = (plan.namespaces.ipc == NamespaceMode::Pod).then(|| config.dir.join("shm"));
+        let mounted = shm.as_ref().map_or(Ok(()), |path| shm::mount(path, plan.shm_size, &namespaces));
+        match mounted.and_then(|()| Self::init(&mut namespaces, &plan.init_seccomp, &config.cgroup)) {
+            Ok((cgroup, init_cgroup)) => Ok(PodRunner {
+                namespaces: Rc::new(namespaces),
+                cgroup,
+                init_cgroup,
+                netns,
+                shm,
+                first: BTreeMap::new(),
+            }),
             Err(error) => {
-                if let Some(path) = &netns {
-                    // The first error is the one to tell.
-                    drop(unpin(path));
-                }
+                // The first error is the one to tell.
+                drop(netns.map(|path| unpin(&path)));
+                drop(shm.map(|path| shm::unmount(&path)));
                 Err(error)
             }
         }
@@ -63,7 +69,14 @@ impl PodRunner {
     pub fn in_guest(setup: &GuestSetup, cgroup: &str) -> Result<Self, Error> {
         let mut namespaces = PodNamespaceFds::node(setup.pid);
         let (cgroup, init_cgroup) = Self::init(&mut namespaces, &setup.init_seccomp, cgroup)?;
-        Ok(PodRunner { namespaces: Rc::new(namespaces), cgroup, init_cgroup, netns: None, first: BTreeMap::new() })
+        Ok(PodRunner {
+            namespaces: Rc::new(namespaces),
+            cgroup,
+            init_cgroup,
+            netns: None,
+            shm: None,
+            first: BTreeMap::new(),
+        })
     }
 
     fn init(pod: &mut PodNamespaceFds, program: &[u8], cgroup: &str) -> Result<(Cgroup, Option<Cgroup>), Error> {
@@ -194,9 +207,8 @@ impl PodRunner {
             }
             result = cgroup.remove();
         }
-        match self.netns.take() {
-            Some(path) => result.and(unpin(&path)),
-            None => result,
-        }
+        let unpinned = self.netns.take().map_or(Ok(()), |path| unpin(&path));
+        let unmounted = self.shm.take().map_or(Ok(()), |path| shm::unmount(&path));
+        result.and(unpinned).and(unmounted)
     }
 }

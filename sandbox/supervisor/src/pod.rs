@@ -3,18 +3,11 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use cofferdam_container::{Container, Error, Launched, LaunchedStreams, PodRunner};
+use cofferdam_container::{Container, Launched, LaunchedStreams, PodRunner};
 use cofferdam_sandbox::{ContainerSpec, ExecSpec, PodError, Stats};
 use oci_spec::runtime::LinuxResources;
 
 use crate::runner;
-
-fn error(error: Error) -> PodError {
-    match error {
-        Error::Refused { .. } | Error::Command(_) => PodError::Invalid(error.to_string()),
-        Error::Failed { .. } => PodError::Failed(error.to_string()),
-    }
-}
 
 fn launched(launched: Launched) -> runner::Launched {
     let streams = match launched.streams {
@@ -26,12 +19,12 @@ fn launched(launched: Launched) -> runner::Launched {
 
 impl runner::Pod for PodRunner {
     fn create(&mut self, spec: &ContainerSpec) -> Result<(Box<dyn runner::Container>, runner::Launched), PodError> {
-        let (container, process) = PodRunner::create(self, spec).map_err(error)?;
+        let (container, process) = PodRunner::create(self, spec)?;
         Ok((Box::new(container), launched(process)))
     }
 
     fn socket(&mut self, address: &SocketAddr) -> Result<OwnedFd, PodError> {
-        PodRunner::socket(self, address).map_err(error)
+        Ok(PodRunner::socket(self, address)?)
     }
 
     fn stats(&mut self) -> Result<Stats, PodError> {
@@ -39,25 +32,25 @@ impl runner::Pod for PodRunner {
     }
 
     fn close(&mut self) -> Result<(), PodError> {
-        PodRunner::close(self).map_err(error)
+        Ok(PodRunner::close(self)?)
     }
 }
 
 impl runner::Container for Container {
     fn start(&mut self) -> Result<(), PodError> {
-        Container::start(self).map_err(error)
+        Ok(Container::start(self)?)
     }
 
     fn exec(&mut self, spec: &ExecSpec) -> Result<runner::Launched, PodError> {
-        Container::exec(self, spec).map(launched).map_err(error)
+        Ok(launched(Container::exec(self, spec)?))
     }
 
     fn signal_all(&mut self, signal: i32) -> Result<(), PodError> {
-        Container::signal_all(self, signal).map_err(error)
+        Ok(Container::signal_all(self, signal)?)
     }
 
     fn update(&mut self, resources: &LinuxResources) -> Result<LinuxResources, PodError> {
-        Container::update(self, resources).map_err(error)
+        Ok(Container::update(self, resources)?)
     }
 
     fn stats(&mut self) -> Result<Stats, PodError> {
@@ -69,6 +62,6 @@ impl runner::Container for Container {
     }
 
     fn remove(&mut self) -> Result<(), PodError> {
-        Container::remove(self).map_err(error)
+        Ok(Container::remove(self)?)
     }
 }
