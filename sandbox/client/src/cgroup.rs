@@ -10,17 +10,36 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The mount points of all cgroup hierarchies, v1 and v2.
 pub fn hierarchies() -> io::Result<Vec<PathBuf>> {
-    Ok(parse(&fs::read_to_string("/proc/self/mountinfo")?))
+    Ok(parse(&fs::read_to_string("/proc/self/mountinfo")?).into_iter().map(|hierarchy| hierarchy.mount).collect())
 }
 
-fn parse(mountinfo: &str) -> Vec<PathBuf> {
+/// The mount points of the hierarchies that pods have cgroups in: all of v1, and cgroup2 only where it is alone (beside named ones).
+pub fn pod_hierarchies() -> io::Result<Vec<PathBuf>> {
+    Ok(for_pods(parse(&fs::read_to_string("/proc/self/mountinfo")?)))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Hierarchy {
+    mount: PathBuf,
+    v2: bool,
+    named: bool,
+}
+
+fn parse(mountinfo: &str) -> Vec<Hierarchy> {
     let mount = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
-        let kind = right.split(' ').next()?;
+        let (kind, options) = (right.split(' ').next()?, right.split(' ').nth(2).unwrap_or_default());
         let (root, point) = (left.split(' ').nth(3)?, left.split(' ').nth(4)?);
-        (kind.starts_with("cgroup") && root == "/").then(|| PathBuf::from(point))
+        let named = options.split(',').any(|option| option.starts_with("name="));
+        let hierarchy = || Hierarchy { mount: PathBuf::from(point), v2: kind == "cgroup2", named };
+        (kind.starts_with("cgroup") && root == "/").then(hierarchy)
     };
     mountinfo.lines().filter_map(mount).collect()
+}
+
+fn for_pods(all: Vec<Hierarchy>) -> Vec<PathBuf> {
+    let hybrid = all.iter().any(|hierarchy| !hierarchy.v2 && !hierarchy.named);
+    all.into_iter().filter(|hierarchy| !(hybrid && hierarchy.v2)).map(|hierarchy| hierarchy.mount).collect()
 }
 
 fn below(mount: &Path, cgroup: &str) -> PathBuf {
@@ -159,7 +178,22 @@ mod tests {
                          33 31 0:30 /a /elsewhere rw - cgroup cgroup rw,cpuacct\n\
                          41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n\
                          23 1 0:2 / /proc rw - proc proc rw\n";
-        assert_eq!(parse(mountinfo), [PathBuf::from("/sys/fs/cgroup/cpu"), PathBuf::from("/sys/fs/cgroup/unified")]);
+        let found: Vec<_> = parse(mountinfo).into_iter().map(|hierarchy| hierarchy.mount).collect();
+        assert_eq!(found, [PathBuf::from("/sys/fs/cgroup/cpu"), PathBuf::from("/sys/fs/cgroup/unified")]);
+    }
+
+    #[test]
+    fn pods_use_cgroup2_only_where_no_controller_is_in_v1() {
+        let v2 = "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let cpu = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
+        let named = "33 31 0:30 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n";
+        let names = |text: &str| -> Vec<_> {
+            let all = for_pods(parse(text));
+            all.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(names(&[cpu, named, v2].concat()), ["cpu", "systemd"]);
+        assert_eq!(names(&[named, v2].concat()), ["systemd", "unified"]);
+        assert_eq!(names(v2), ["unified"]);
     }
 
     #[test]
