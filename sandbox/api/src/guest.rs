@@ -7,6 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::NamespaceMode;
 
+/// Name of the virtio-serial port for requests.
+pub const CONTROL_PORT: &str = "cofferdam.control";
+/// Name of the virtio-serial port for streams and logs.
+pub const DATA_PORT: &str = "cofferdam.data";
+/// Tag of the virtiofs share.
+pub const SHARE_TAG: &str = "cofferdam";
+/// Where the share is in the guest.
+pub const SHARE_DIR: &str = "/share";
+/// The pod's cgroup in the guest; those of containers are below.
+pub const GUEST_CGROUP: &str = "/pod";
+/// Fewest bytes of a guest's seed.
+pub const MIN_SEED: usize = 32;
+
 /// The whole of a guest's configuration. The guest is its pod's own: its network, host name and IPC are the pod's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestSetup {
@@ -24,7 +37,7 @@ pub struct GuestSetup {
     pub link: Option<GuestLink>,
     /// Time of the guest's power-on, nanoseconds since the epoch.
     pub powered_on: u64,
-    /// For the random number generator: every boot another one.
+    /// For the random number generator, secret: every boot another one. [`MIN_SEED`] to 512 bytes.
     pub seed: Vec<u8>,
     /// Seccomp program of the init of a shared PID namespace; empty: none.
     #[serde(default)]

@@ -12,6 +12,7 @@
 //! The shim and the agent need only the specs and states: they depend on this crate without its default feature `server`,
 //! and so without an async runtime.
 
+mod boot;
 mod container;
 mod error;
 mod guest;
@@ -27,9 +28,10 @@ mod shim;
 mod spec;
 mod state;
 
+pub use boot::{BOOT_CONSOLE, BOOT_MESSAGES, BOOT_TAP, BootConfig, BootedProcesses};
 pub use container::{ContainerRootfs, ContainerSpec, ExecSpec, IdMap, LogTarget, ShareMount, Stdio};
 pub use error::{NetworkError, PodError, SandboxError};
-pub use guest::{GuestLink, GuestSetup};
+pub use guest::{CONTROL_PORT, DATA_PORT, GUEST_CGROUP, GuestLink, GuestSetup, MIN_SEED, SHARE_DIR, SHARE_TAG};
 pub use namespaces::{NamespaceMode, PodNamespaces, UserNamespace};
 #[cfg(feature = "server")]
 pub use network::{Lease, LinkEnd, NetworkAttachment, PodLink, PodNetwork};

@@ -24,7 +24,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("sandbox/client", &["sandbox/api", "sandbox/sys", "proto/pod"]),
     ("sandbox/network", &["sandbox/api", "sandbox/sys"]),
     ("sandbox/namespace", &["sandbox/api", "sandbox/sys", "sandbox/client", "proto/pod"]),
-    ("sandbox/vmm", &["sandbox/api", "sandbox/sys", "proto/pod"]),
+    ("sandbox/vmm", &["sandbox/api", "sandbox/sys", "sandbox/supervisor", "sandbox/container", "proto/pod"]),
     ("sandbox/vm", &["sandbox/api", "sandbox/sys", "sandbox/client", "sandbox/vmm", "proto/pod"]),
     (
         "sandbox/shim",
