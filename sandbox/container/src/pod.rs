@@ -19,7 +19,7 @@ use crate::stdio::Launched;
 use crate::wire::{Channel, Message};
 use crate::{Error, check, shm};
 
-/// The cgroup of a shared PID namespace's init, below the pod's.
+/// The cgroup of a shared PID namespace's init, below the pod's. Two attempts of a pod have one parent, so it ends with the sandbox's id.
 const INIT_CGROUP: &str = "sandbox-init";
 
 /// A pod's namespaces and what is made in them. Dropping it leaves the pod as it is; `close` ends it.
@@ -44,7 +44,7 @@ impl PodRunner {
         let netns = plan.netns.clone().filter(|_| namespaces.net.is_some());
         let shm = (plan.namespaces.ipc == NamespaceMode::Pod).then(|| config.dir.join("shm"));
         let mounted = shm.as_ref().map_or(Ok(()), |path| shm::mount(path, plan.shm_size, &namespaces));
-        match mounted.and_then(|()| Self::init(&mut namespaces, &plan.init_seccomp, &config.cgroup)) {
+        match mounted.and_then(|()| Self::init(&mut namespaces, &plan.init_seccomp, &config.cgroup, &config.id)) {
             Ok((cgroup, init_cgroup)) => Ok(PodRunner {
                 namespaces: Rc::new(namespaces),
                 cgroup,
@@ -68,7 +68,7 @@ impl PodRunner {
     /// Steps that fail.
     pub fn in_guest(setup: &GuestSetup, cgroup: &str) -> Result<Self, Error> {
         let mut namespaces = PodNamespaceFds::node(setup.pid);
-        let (cgroup, init_cgroup) = Self::init(&mut namespaces, &setup.init_seccomp, cgroup)?;
+        let (cgroup, init_cgroup) = Self::init(&mut namespaces, &setup.init_seccomp, cgroup, &setup.id)?;
         Ok(PodRunner {
             namespaces: Rc::new(namespaces),
             cgroup,
@@ -79,14 +79,19 @@ impl PodRunner {
         })
     }
 
-    fn init(pod: &mut PodNamespaceFds, program: &[u8], cgroup: &str) -> Result<(Cgroup, Option<Cgroup>), Error> {
+    fn init(
+        pod: &mut PodNamespaceFds,
+        program: &[u8],
+        cgroup: &str,
+        id: &str,
+    ) -> Result<(Cgroup, Option<Cgroup>), Error> {
         let hierarchies = Hierarchies::detect()?;
         let of_pod = Cgroup::new(hierarchies.clone(), cgroup)?;
         of_pod.make()?;
         if pod.pid != NamespaceMode::Pod {
             return Ok((of_pod, None));
         }
-        let own = Cgroup::new(hierarchies, &format!("{}/{INIT_CGROUP}", of_pod.path))?;
+        let own = Cgroup::new(hierarchies, &format!("{}/{INIT_CGROUP}-{id}", of_pod.path))?;
         match own.make().and_then(|()| pod.start_init(program, &own)) {
             Ok(()) => Ok((of_pod, Some(own))),
             Err(error) => {

@@ -62,6 +62,10 @@ pub(crate) fn forget(spec: &SandboxSpec) -> Result<(), SandboxError> {
             _ => {}
         }
     }
+    match fs::remove_dir(spec.dir.join("shm")) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
     cgroups::forget(spec).map_err(failed)
 }
 

@@ -13,7 +13,7 @@ pub(crate) fn netns(spec: &SandboxSpec) -> Option<PathBuf> {
 
 /// The cgroup of the init of a shared PID namespace. Two attempts of one pod share the pod's cgroup, so it has the sandbox's name.
 pub(crate) fn init_cgroup(spec: &SandboxSpec) -> String {
-    format!("{}/init-{}", spec.cgroup.trim_end_matches('/'), spec.id)
+    format!("{}/sandbox-init-{}", spec.cgroup.trim_end_matches('/'), spec.id)
 }
 
 /// What the shim is told.

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use cofferdam_container::{Container, Launched, LaunchedStreams, PodRunner};
 use cofferdam_sandbox::{ContainerSpec, ExecSpec, PodError, Stats};
 use oci_spec::runtime::LinuxResources;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::runner;
 
@@ -29,6 +30,12 @@ impl runner::Pod for PodRunner {
 
     fn stats(&mut self) -> Result<Stats, PodError> {
         Ok(PodRunner::stats(self))
+    }
+
+    fn dead(&mut self) -> Option<String> {
+        let mut init = [PollFd::new(self.init_pidfd()?, PollFlags::IN)];
+        let ended = poll(&mut init, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        ended.then(|| "the init of the pod's PID namespace ended".into())
     }
 
     fn close(&mut self) -> Result<(), PodError> {

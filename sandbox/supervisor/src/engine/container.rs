@@ -28,7 +28,7 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &str) ->
 impl Engine {
     pub(super) fn create(&mut self, cx: &mut Context, spec: &[u8], log: Option<OwnedFd>) -> Result<Outcome, PodError> {
         let spec: ContainerSpec = parse(spec, "container spec")?;
-        if self.stopping.is_some() {
+        if self.stopping.is_some() || self.dying.is_some() {
             return Err(PodError::State("the sandbox is being stopped".into()));
         }
         if self.containers.contains_key(&spec.id) {

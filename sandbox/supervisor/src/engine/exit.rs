@@ -97,6 +97,21 @@ impl Engine {
     /// Kills everything; answered when all exits are recorded.
     pub(super) fn stop(&mut self, cx: &mut Context, origin: Origin) {
         self.stopping = Some(origin);
+        self.kill_all();
+        self.check_stopped(cx);
+    }
+
+    /// The pod itself is dead: whatever is left of it ends, and so does this server.
+    pub(super) fn die(&mut self, cx: &mut Context, reason: String) {
+        if self.stopping.is_some() || self.dying.is_some() {
+            return;
+        }
+        self.dying = Some(reason);
+        self.kill_all();
+        self.check_stopped(cx);
+    }
+
+    fn kill_all(&mut self) {
         for (id, container) in &mut self.containers {
             if container.state != ContainerState::Exited
                 && let Err(error) = container.handle.signal_all(Signal::KILL.as_raw())
@@ -104,11 +119,12 @@ impl Engine {
                 eprintln!("killing container {id}: {error}");
             }
         }
-        self.check_stopped(cx);
     }
 
     fn check_stopped(&mut self, cx: &mut Context) {
-        let Some(origin) = self.stopping else { return };
+        if self.stopping.is_none() && self.dying.is_none() {
+            return;
+        }
         if self.containers.values().any(|container| container.state != ContainerState::Exited) {
             return;
         }
@@ -118,7 +134,12 @@ impl Engine {
             }
         }
         let closed = self.pod.as_mut().map_or(Ok(()), |pod| pod.close());
-        cx.answer(origin, closed.map(|()| Outcome::Empty(Empty {})));
-        cx.end = Some(End::Stopped);
+        if let Some(origin) = self.stopping {
+            cx.answer(origin, closed.map(|()| Outcome::Empty(Empty {})));
+            cx.end = Some(End::Stopped);
+        } else if let Some(reason) = self.dying.take() {
+            self.sink.gone(cx, &reason);
+            cx.end = Some(End::Gone(reason));
+        }
     }
 }

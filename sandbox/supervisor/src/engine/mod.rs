@@ -42,6 +42,8 @@ pub struct Engine {
     streams: BTreeMap<StreamKey, Stream>,
     next: u32,
     stopping: Option<Origin>,
+    /// Why the pod is dead, until all its containers have ended too.
+    dying: Option<String>,
 }
 
 struct Container {
@@ -69,7 +71,7 @@ impl Engine {
 
     fn with(pod: Option<Box<dyn runner::Pod>>, guest: Option<Box<dyn Guest>>, sink: Sink) -> Self {
         let (containers, processes, streams) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Engine { pod, guest, sink, containers, processes, streams, next: 1, stopping: None }
+        Engine { pod, guest, sink, containers, processes, streams, next: 1, stopping: None, dying: None }
     }
 
     fn pod(&mut self) -> Result<&mut dyn runner::Pod, PodError> {
@@ -164,6 +166,8 @@ impl Backend for Engine {
         let number = self.processes.iter().find(|(_, process)| process.pid == pid).map(|(number, _)| *number);
         if let Some(number) = number {
             self.exited(cx, number, code);
+        } else if let Some(reason) = self.pod.as_mut().and_then(|pod| pod.dead()) {
+            self.die(cx, reason);
         }
     }
 

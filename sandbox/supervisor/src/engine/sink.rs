@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-use cofferdam_pod_api::{Body, ExitReport, Exited, Log, MAX_DATA, event};
+use cofferdam_pod_api::{Body, ExitReport, Exited, Gone, Log, MAX_DATA, event};
 use cofferdam_sandbox::{ContainerExit, PodError};
 
 use crate::exits::ExitRecords;
@@ -134,6 +134,16 @@ impl Sink {
                 let (container, code, oom) = (exit.container.clone(), exit.code, exit.oom);
                 broadcast(cx, &Body::ExitReport(ExitReport { sequence: *sequence, container, code, oom }));
             }
+        }
+    }
+
+    /// The pod is dead. A guest that is tells its shim by its own end.
+    pub(super) fn gone(&mut self, cx: &mut Context, reason: &str) {
+        if let Sink::Files { exits, .. } = self {
+            if let Err(error) = exits.gone(reason) {
+                eprintln!("last word: {error}");
+            }
+            cx.announce(event::Kind::Gone(Gone { reason: reason.to_owned() }));
         }
     }
 

@@ -15,6 +15,9 @@ use crate::serve::{Context, End, Fault, Origin};
 /// How long the guest may take to end its containers before it is killed with them.
 const STOP: Duration = Duration::from_secs(5);
 
+/// How long the exits may stay behind the answer to the stop.
+const DRAIN: Duration = Duration::from_millis(500);
+
 /// How long the death of a process is waited for that explains why a port was closed.
 const CAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
@@ -28,6 +31,16 @@ impl RemoteBackend {
             cx.wake = Some(Instant::now() + STOP);
         } else {
             self.stopped(cx);
+        }
+    }
+
+    /// The guest has answered the stop on one port; the exits come over the other.
+    pub(super) fn drain(&mut self, cx: &mut Context) {
+        self.drained = true;
+        if self.containers.values().all(|container| container.status.state == ContainerState::Exited) {
+            self.stopped(cx);
+        } else {
+            cx.wake = Some(Instant::now() + DRAIN);
         }
     }
 
@@ -58,28 +71,34 @@ impl RemoteBackend {
         };
         // A port that closes is mostly the first sign of a dead VMM, which is the better reason.
         let cause = if reason.contains("nonsense") { None } else { self.dead_process(Some(&CAUSE)) };
+        let cause = cause.map(|name| self.how_it_ended(&name));
         self.die(cx, cause.unwrap_or(reason));
     }
 
-    pub(super) fn watched_ended(&mut self, cx: &mut Context, _index: usize) {
-        let reason =
-            self.dead_process(Some(&Timespec::default())).unwrap_or_else(|| "a process behind the VM ended".into());
-        self.die(cx, reason);
+    pub(super) fn watched_ended(&mut self, cx: &mut Context) {
+        if let Some(name) = self.dead_process(Some(&Timespec::default())) {
+            let reason = self.how_it_ended(&name);
+            self.die(cx, reason);
+        }
     }
 
-    fn dead_process(&self, timeout: Option<&Timespec>) -> Option<String> {
+    /// The name of a watched process that has ended.
+    pub(super) fn dead_process(&self, timeout: Option<&Timespec>) -> Option<String> {
         let mut polls: Vec<PollFd<'_>> =
             self.watched.iter().map(|(_, pidfd)| PollFd::new(pidfd, PollFlags::IN)).collect();
         poll(&mut polls, timeout).ok()?;
         let dead = polls.iter().position(|poll| !poll.revents().is_empty())?;
-        let (name, pidfd) = &self.watched[dead];
-        let status =
-            waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT);
-        Some(match status.ok().flatten().map(|status| (status.exit_status(), status.terminating_signal())) {
-            Some((Some(code), _)) => format!("{name} ended with exit code {code}"),
-            Some((_, Some(signal))) => format!("{name} was killed by signal {signal}"),
-            _ => format!("{name} ended"),
-        })
+        Some(self.watched[dead].0.clone())
+    }
+
+    // Not taken away from who reaps it.
+    fn how_it_ended(&self, name: &str) -> String {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let found = self.watched.iter().find(|(other, _)| other == name);
+        let status = found.and_then(|(_, pidfd)| waitid(WaitId::PidFd(pidfd.as_fd()), options).ok().flatten());
+        let code = status
+            .and_then(|status| status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)));
+        code.map_or_else(|| format!("{name} ended"), |code| ended(name, code))
     }
 
     /// The sandbox is dead: all of it, at once.
@@ -103,5 +122,13 @@ impl RemoteBackend {
         }
         cx.announce(event::Kind::Gone(Gone { reason: reason.clone() }));
         cx.end = Some(End::Gone(reason));
+    }
+}
+
+/// For people. Codes above 128 are signals, as shells have it.
+pub(super) fn ended(name: &str, code: i32) -> String {
+    match code - 128 {
+        signal if signal > 0 => format!("{name} was killed by signal {signal}"),
+        _ => format!("{name} ended with exit code {code}"),
     }
 }

@@ -79,7 +79,7 @@ impl RemoteBackend {
         }
         guest.greeted[port] = true;
         if guest.greeted == [true; 2] {
-            cx.wake = None;
+            cx.wake = self.deadline;
             self.phase = Phase::SettingUp;
             let config = std::mem::take(&mut self.setup);
             self.ask(None, Op::Setup(Setup { config }), Expects::Setup);
@@ -105,7 +105,7 @@ impl RemoteBackend {
     fn refused(&mut self, cx: &mut Context, expects: &Expects, error: &Error) -> Result<(), String> {
         match expects {
             Expects::Setup => return Err(format!("its set-up failed: {}", shorten(&error.message))),
-            Expects::Stop => self.stopped(cx),
+            Expects::Stop => self.drain(cx),
             Expects::Created(id) => self.forget(id),
             Expects::Started(id) => self.failed_to_start(id),
             Expects::Opened(stream) => drop(self.streams.remove(stream)),
@@ -118,11 +118,12 @@ impl RemoteBackend {
         match (expects, outcome) {
             (Expects::Setup, Outcome::Empty(_)) => {
                 self.phase = Phase::Ready;
+                cx.wake = None;
                 if let Some((origin, processes)) = self.boot.take() {
                     cx.answer(origin, Ok(Outcome::Booted(Booted { processes })));
                 }
             }
-            (Expects::Stop, Outcome::Empty(_)) => self.stopped(cx),
+            (Expects::Stop, Outcome::Empty(_)) => self.drain(cx),
             (Expects::Deleted(id), Outcome::Empty(done)) => {
                 self.forget(id);
                 return Ok(Outcome::Empty(done));
@@ -200,6 +201,9 @@ impl RemoteBackend {
         container.status.pid = 0;
         container.status.exit = Some(exit.clone());
         self.record(cx, &exit);
+        if self.drained {
+            self.drain(cx);
+        }
         Ok(())
     }
 

@@ -58,6 +58,7 @@ impl RemoteBackend {
         self.boot = Some((origin, booted.processes));
         self.setup = booted.setup;
         self.phase = Phase::Greeting;
+        self.deadline = Some(Instant::now() + super::BOOT);
         self.greet(cx);
         Ok(())
     }

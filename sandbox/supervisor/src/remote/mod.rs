@@ -16,17 +16,24 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use cofferdam_pod_api::{Body, Op, StreamClose};
 use cofferdam_sandbox::{ContainerStatus, PodError};
+use rustix::event::Timespec;
 
 use crate::exits::ExitRecords;
 use crate::log::LogFile;
 use crate::machine::Machine;
 use crate::serve::{Backend, Context, Origin, Ready, StreamKey, Token, kind};
+use end::ended;
 use forward::Pending;
 use link::GuestLink;
 use stream::Relay;
+
+/// How long a guest may take from power-on to the end of its set-up: an emulated one on a loaded node takes its time, and kubelet's patience
+/// with RunPodSandbox is 4 minutes.
+const BOOT: Duration = Duration::from_secs(120);
 
 /// See the module.
 pub struct RemoteBackend {
@@ -49,6 +56,10 @@ pub struct RemoteBackend {
     /// Not acknowledged yet.
     unacknowledged: bool,
     stopping: Option<Origin>,
+    /// The guest has answered the stop: only exits that are still under way are waited for.
+    drained: bool,
+    /// When the boot has failed.
+    deadline: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +95,8 @@ impl RemoteBackend {
             sequence: 0,
             unacknowledged: false,
             stopping: None,
+            drained: false,
+            deadline: None,
         }
     }
 
@@ -127,14 +140,19 @@ impl Backend for RemoteBackend {
     fn ready(&mut self, cx: &mut Context, token: Token, ready: Ready) {
         match token.kind {
             kind::GUEST => self.guest_ready(cx, token.id as usize, ready),
-            kind::WATCHED => self.watched_ended(cx, token.id as usize),
+            kind::WATCHED => self.watched_ended(cx),
             _ => {}
         }
         self.flush(cx);
     }
 
-    // A process behind the VM has a pidfd, which tells.
-    fn reaped(&mut self, _: &mut Context, _: u32, _: i32) {}
+    // Its pidfd tells as well, but only now is it known how it ended.
+    fn reaped(&mut self, cx: &mut Context, _: u32, code: i32) {
+        if let Some(name) = self.dead_process(Some(&Timespec::default())) {
+            self.die(cx, ended(&name, code));
+            self.flush(cx);
+        }
+    }
 
     fn disconnected(&mut self, cx: &mut Context, connection: u32) {
         let gone: Vec<u32> =
@@ -149,8 +167,12 @@ impl Backend for RemoteBackend {
 
     fn timeout(&mut self, cx: &mut Context) {
         match self.phase {
+            Phase::Greeting | Phase::SettingUp if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                self.die(cx, format!("the guest did not come up within {} s", BOOT.as_secs()));
+            }
             Phase::Greeting => self.greet(cx),
             Phase::Stopping => self.stopped(cx),
+            Phase::SettingUp => cx.wake = self.deadline,
             _ => {}
         }
         self.flush(cx);
