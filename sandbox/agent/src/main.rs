@@ -1,3 +1,56 @@
 //! PID 1 of the guest: runs the containers of a VM pod.
+//!
+//! ```text
+//! kernel -> boot (mounts, cgroups, modules, ports) -> serve -> Setup (host name, network, clock...) -> containers -> Stop -> power off
+//! ```
+//! Whatever ends it, a reason is on the console and the machine is off: nobody else could tell why a guest hangs.
 
-fn main() {}
+mod boot;
+mod cgroup;
+mod console;
+mod modules;
+mod ports;
+mod setup;
+
+use cofferdam_sandbox::{CONTROL_PORT, DATA_PORT};
+use cofferdam_supervisor::{End, serve_ports};
+
+/// Why the guest cannot come up.
+#[derive(Debug, thiserror::Error)]
+#[error("{step}: {source}")]
+struct BootError {
+    step: String,
+    source: std::io::Error,
+}
+
+impl BootError {
+    fn at(step: impl Into<String>) -> impl FnOnce(std::io::Error) -> BootError {
+        let step = step.into();
+        move |source| BootError { step, source }
+    }
+}
+
+fn main() {
+    // Started by hand on some machine it must not mount over it, nor turn it off.
+    if std::process::id() != 1 {
+        eprintln!("cofferdam-agent is the first process of a guest; it does nothing elsewhere");
+        std::process::exit(2);
+    }
+    console::report_panics();
+    match run() {
+        Ok(End::Stopped) => {}
+        Ok(End::Gone(reason) | End::Failed(reason)) => console::report(&reason),
+        Err(error) => console::report(&error.to_string()),
+    }
+    console::power_off();
+}
+
+fn run() -> Result<End, BootError> {
+    boot::mounts()?;
+    cgroup::prepare()?;
+    let events = ports::Events::open()?;
+    modules::load_all()?;
+    let [control, data] = ports::open(&events, [CONTROL_PORT, DATA_PORT])?;
+    drop(events);
+    Ok(serve_ports(control, data, Box::new(setup::ThisGuest)))
+}

@@ -68,6 +68,8 @@ const IN_TESTS_OF: &[(&str, &[&str])] = &[
     // The fake shim of the client's tests is the real one's engine; the server's tests run on fakes of the client.
     ("sandbox/client", &["sandbox/supervisor", "sandbox/container"]),
     ("cri/server", &["sandbox/client"]),
+    // The image that the agent is booted in.
+    ("sandbox/agent", &["sandbox/vm"]),
 ];
 
 /// No crate of the shim and the agent may link these: they are one a pod, static and single-threaded.
