@@ -51,7 +51,8 @@ finish() {
     set +e
     [[ $status == 0 ]] || step
     if [[ -n ${daemon:-} && -d /proc/$daemon ]]; then
-        timeout 60 nsenter --net="$dir/netns" -- "$bin/cofferdam" --socket "$socket" delete -f "$example" --grace-period 1 >"$dir/command.log" 2>&1 ||
+        timeout 60 nsenter --net="$dir/netns" -- "$bin/cofferdam" --socket "$socket" delete -f "$example/policy" -f "$example" -f tests/demo/other.yaml \
+            --grace-period 1 >"$dir/command.log" 2>&1 ||
             { [[ $status != 0 ]] || tail -n 5 "$dir/command.log"; }
         kill -TERM "$daemon" 2>/dev/null
         for _ in {1..100}; do [[ ! -d /proc/$daemon ]] || sleep 0.1; done

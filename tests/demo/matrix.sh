@@ -16,10 +16,10 @@ load_pods() {
 }
 
 show_pods() {
-    local pod
-    printf '%-14s %-8s %-10s %-14s %s\n' POD TENANT SANDBOX ADDRESS KERNEL
+    local pod number=1
+    printf '%-16s %-8s %-10s %-14s %s\n' "  POD" TENANT SANDBOX ADDRESS KERNEL
     for pod in "${pods[@]}"; do
-        printf '%-14s %-8s %-10s %-14s %s\n' "$pod" "${tenant[$pod]}" "${sandbox[$pod]}" "${address[$pod]}" "${kernel[$pod]}"
+        printf '%-16s %-8s %-10s %-14s %s\n' "$((number++)) $pod" "${tenant[$pod]}" "${sandbox[$pod]}" "${address[$pod]}" "${kernel[$pod]}"
     done
 }
 
@@ -44,22 +44,27 @@ probe() {
 }
 jobs=()
 
-show_matrices() { # BEFORE AFTER POLICY
-    local from to file width=0
-    for to in "${pods[@]}"; do width=$((width + ${#to} + 1)); done
-    printf '%-13s %-*s  %s\n' "FROM \\ TO" "$width" "before the NetworkPolicy" "with it (only role=client reaches acme/web)"
-    printf '%-13s' ""
-    for file in 1 2; do printf ' %s' "${pods[@]}"; [[ $file == 2 ]] || printf '  '; done
+show_matrices() { # BEFORE AFTER
+    local from to file number=1 blank=''
+    printf -v blank '%*s' $((${#pods[@]} * 5 - 14)) ''
+    echo "TCP port 80       no policy yet$blank only role=client may reach acme/web"
+    printf '%-16s' "  FROM \\ TO"
+    for file in "$1" "$2"; do
+        for to in "${!pods[@]}"; do printf ' %-4s' $((to + 1)); done
+        printf '   '
+    done
     echo
     for from in "${pods[@]}"; do
-        printf '%-13s' "$from"
+        printf '%-16s' "$((number++)) $from"
         for file in "$1" "$2"; do
-            for to in "${pods[@]}"; do printf ' %-*s' ${#to} "$(awk -v f="$from" -v t="$to" '$1 == f && $2 == t {print $3}' "$file")"; done
-            [[ $file == "$2" ]] || printf '  '
+            for to in "${pods[@]}"; do printf ' %-4s' "$(answer "$file" "$from" "$to")"; done
+            printf '   '
         done
         echo
     done
 }
+
+answer() { awk -v f="$2" -v t="$3" '$1 == f && $2 == t {print $3}' "$1"; }
 
 explain() { # FROM TO
     echo "cofferdam policy explain --from $1 --to $2 --port TCP/80"

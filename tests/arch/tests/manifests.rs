@@ -51,10 +51,9 @@ fn every_manifest_is_one_object_or_several() {
 
 #[test]
 fn the_examples_are_taken_by_the_directory_source() {
-    let dir = manifests().join("examples");
-    let files = if dir.is_dir() { files(&dir, "yaml") } else { Vec::new() };
+    let files = files(&manifests().join("examples"), "yaml");
     assert!(!files.is_empty(), "no examples");
-    for path in files {
+    for path in files.into_iter().chain([root().join("tests/demo/other.yaml")]) {
         let text = fs::read_to_string(&path).unwrap();
         let objects = parse(&path.display().to_string(), &text).unwrap_or_else(|e| panic!("{e}"));
         assert!(!objects.is_empty(), "{} holds no object", path.display());
@@ -148,6 +147,14 @@ fn runtime_classes_name_the_handlers() {
         .map(|class| (class["metadata"]["name"].as_str().unwrap(), class["handler"].as_str().unwrap()))
         .collect();
     assert_eq!(pairs, [("cofferdam-namespace", "namespace"), ("cofferdam-vm", "vm")]);
+}
+
+#[test]
+fn the_overhead_is_what_the_runtime_takes_off_the_limit() {
+    let source = fs::read_to_string(root().join("sandbox/vm/src/size.rs")).unwrap();
+    let reserve = source.lines().find_map(|l| l.strip_prefix("pub const RESERVE: u64 = ")?.strip_suffix(" * MIB;"));
+    let vm = documents(&manifests().join("runtimeclasses.yaml")).remove(1);
+    assert_eq!(vm["overhead"]["podFixed"]["memory"], format!("{}Mi", reserve.unwrap()));
 }
 
 #[test]
