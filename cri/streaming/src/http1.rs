@@ -35,7 +35,6 @@ pub(crate) async fn serve(connection: TcpStream, shared: Arc<Shared>) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_SIZE)
-        .keep_alive(false)
         .serve_connection(TokioIo::new(connection), service)
         .with_upgrades()
         .await;
@@ -116,5 +115,7 @@ fn plain(status: StatusCode, message: &str) -> Answer {
     let mut answer = Response::new(Full::from(format!("{message}\n")));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    // Not `keep_alive(false)`: hyper would say so in the answer to an upgrade too, and clients take that for a refusal.
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }

@@ -4,17 +4,22 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::shared::Shared;
+use super::Frame;
+use super::shared::{Message, Shared};
 use super::window::ReceiveWindow;
 
 /// Received bytes that one stream may hold unread. More than the window, for peers that know no windows: while a stream
 /// is this full, nothing of the whole session is read.
 pub(super) const STREAM_ROOM: usize = 128 * 1024;
+
+/// How often a peer is probed while its data finds no room.
+const PROBE: Duration = Duration::from_secs(3);
 
 /// The session's end.
 #[derive(Clone)]
@@ -89,5 +94,36 @@ impl Drop for StreamRead {
         }
         self.shared.consumed(unread);
         self.shared.abandon(self.id);
+    }
+}
+
+impl Shared {
+    /// Hands data to a stream's reader; waits while it holds too much unread. `false`: nobody reads it any more.
+    pub(super) async fn deliver(&self, inbound: &Inbound, data: Bytes) -> bool {
+        let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let rooms = async {
+            let of_stream = Arc::clone(&inbound.room).acquire_many_owned(bytes).await.ok()?;
+            Some([of_stream, Arc::clone(&self.in_room).acquire_many_owned(bytes).await.ok()?])
+        };
+        tokio::pin!(rooms);
+        loop {
+            tokio::select! {
+                rooms = &mut rooms => {
+                    let Some(rooms) = rooms else { return false };
+                    return inbound.queue.send(Chunk { data, _room: rooms }).is_ok();
+                }
+                () = self.closed.cancelled() => return false,
+                () = tokio::time::sleep(PROBE) => self.probe(),
+            }
+        }
+    }
+
+    /// While nothing is read, a peer that has died is not noticed: its FIN queues behind its data. What is written to
+    /// its closed socket is answered by a RST, though. An odd PING that the peer did not send must be ignored by it.
+    fn probe(&self) {
+        const UNASKED: u32 = 0x7fff_ffff;
+        if let Ok(permit) = Arc::clone(&self.out_room).try_acquire_many_owned(64) {
+            let _ = self.out.send(Message::Frame(Frame::Ping(UNASKED), Some(permit)));
+        }
     }
 }

@@ -197,6 +197,9 @@ async fn read_frames(
         shared.touch();
         while let Some(frame) = decoder.decode(&mut bytes)? {
             handle(shared, &streams, frame).await?;
+            if shared.closed.is_cancelled() {
+                return Ok(());
+            }
         }
     }
 }

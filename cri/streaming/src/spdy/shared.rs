@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::inbound::{Chunk, Inbound};
+use super::inbound::Inbound;
 use super::window::{Overflow, ReceiveWindow, SendWindow};
 use super::{Frame, INITIAL_WINDOW};
 
@@ -19,7 +19,6 @@ use super::{Frame, INITIAL_WINDOW};
 const OUT_ROOM: usize = 256 * 1024;
 /// Received bytes that all streams together may hold unread.
 pub(super) const IN_ROOM: usize = 4 * 1024 * 1024;
-
 /// To the task that writes.
 pub(super) enum Message {
     /// A frame, and the room it takes until it is written.
@@ -29,8 +28,8 @@ pub(super) enum Message {
 }
 
 pub(crate) struct Shared {
-    out: mpsc::UnboundedSender<Message>,
-    out_room: Arc<Semaphore>,
+    pub(super) out: mpsc::UnboundedSender<Message>,
+    pub(super) out_room: Arc<Semaphore>,
     pub(super) in_room: Arc<Semaphore>,
     table: Mutex<Table>,
     /// Send windows have grown.
@@ -267,13 +266,5 @@ impl Shared {
             }
             grown.await;
         }
-    }
-
-    /// Hands data to a stream's reader; waits while it holds too much unread. `false`: nobody reads it any more.
-    pub(super) async fn deliver(&self, inbound: &Inbound, data: Bytes) -> bool {
-        let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let Ok(of_stream) = Arc::clone(&inbound.room).acquire_many_owned(bytes).await else { return false };
-        let Ok(of_session) = Arc::clone(&self.in_room).acquire_many_owned(bytes).await else { return false };
-        inbound.queue.send(Chunk { data, _room: [of_stream, of_session] }).is_ok()
     }
 }
