@@ -11,9 +11,9 @@ pub fn boot_id() -> io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
-/// The identity of a live process.
+/// The identity of a process, also of a child that has ended and was not reaped yet.
 pub fn identify(pid: u32) -> io::Result<ProcessIdentity> {
-    Ok(ProcessIdentity { pid, start_time: start_time(pid)?, boot_id: boot_id()? })
+    Ok(ProcessIdentity { pid, start_time: stat(pid)?.start_time, boot_id: boot_id()? })
 }
 
 /// A pidfd of the process, if it still is that one; otherwise why not, for people.
@@ -26,25 +26,30 @@ pub fn find(process: &ProcessIdentity) -> Result<OwnedFd, String> {
     let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).ok_or_else(ended)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| ended())?;
     // Only now does the number stay the same process's.
-    match start_time(process.pid) {
-        Ok(start) if start == process.start_time => Ok(pidfd),
+    match stat(process.pid) {
+        Ok(stat) if stat.start_time == process.start_time && !stat.ended => Ok(pidfd),
         _ => Err(ended()),
     }
 }
 
-/// Field 22 of `/proc/PID/stat`: clock ticks since boot. A zombie counts as ended.
-fn start_time(pid: u32) -> io::Result<u64> {
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    /// A zombie.
+    ended: bool,
+    /// Field 22 of `/proc/PID/stat`: clock ticks since boot.
+    start_time: u64,
+}
+
+fn stat(pid: u32) -> io::Result<Stat> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     parse(&stat).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("process {pid} has ended")))
 }
 
 // The name in parentheses may hold anything, so fields are counted from the last parenthesis.
-fn parse(stat: &str) -> Option<u64> {
+fn parse(stat: &str) -> Option<Stat> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    match fields.next()? {
-        "Z" | "X" => None,
-        _ => fields.nth(18)?.parse().ok(),
-    }
+    let ended = matches!(fields.next()?, "Z" | "X");
+    Some(Stat { ended, start_time: fields.nth(18)?.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -55,8 +60,8 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 0 0";
-        assert_eq!(parse(stat), Some(4711));
-        assert_eq!(parse(&stat.replace(") S", ") Z")), None);
+        assert_eq!(parse(stat), Some(Stat { ended: false, start_time: 4711 }));
+        assert!(parse(&stat.replace(") S", ") Z")).unwrap().ended);
     }
 
     #[test]
@@ -69,7 +74,11 @@ mod tests {
         let rebooted = ProcessIdentity { boot_id: "another".into(), ..identity.clone() };
         assert!(find(&rebooted).unwrap_err().contains("rebooted"));
         child.kill().unwrap();
+        while find(&identity).is_ok() {
+            std::thread::yield_now();
+        }
+        assert_eq!(identify(child.id()).unwrap(), identity, "a zombie still is the same process");
         child.wait().unwrap();
-        assert!(find(&identity).is_err());
+        assert!(find(&identity).is_err() && identify(child.id()).is_err());
     }
 }

@@ -4,12 +4,13 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam_sandbox::{ContainerExit, ProcessIdentity, SandboxError, ShimConfig};
+use cofferdam_sandbox::{ContainerExit, PodError, ProcessIdentity, SandboxError, ShimConfig};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -21,6 +22,9 @@ use crate::{cgroup, identity, socket};
 
 /// How long a new shim may take to make its namespaces, and an old one to answer.
 const HELLO: Duration = Duration::from_secs(10);
+
+/// How long the end of a shim is waited for that has closed its connection.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Starts shims.
 pub struct Launcher {
@@ -58,22 +62,27 @@ impl Launcher {
                 .map_err(|error| SandboxError::failed("connection to the shim", error))?;
             Connection::open(socket).await.map_err(SandboxError::from)
         };
-        let connected = tokio::select! {
-            connected = connected => connected,
-            status = pidfd.ended() => {
-                let status = status.unwrap_or_default();
-                Err(SandboxError::failed("start of the shim", format!("{status}: {}", last_lines(&config.dir))))
-            }
-            () = tokio::time::sleep(HELLO) => Err(SandboxError::failed("start of the shim", "it does not answer")),
+        let ended = |status: Option<String>| {
+            let status = status.unwrap_or_default();
+            SandboxError::failed("start of the shim", format!("{status}: {}", last_lines(&config.dir)))
         };
-        match connected {
-            Ok(connection) => Ok(Shim::start(config.dir.clone(), identity, pidfd, connection)),
-            Err(error) => {
-                let _ = rustix::process::pidfd_send_signal(&*pidfd, rustix::process::Signal::KILL);
-                pidfd.ended().await;
-                Err(error)
-            }
+        let error = tokio::select! {
+            connected = connected => match connected {
+                Ok(connection) => return Ok(Shim::start(config.dir.clone(), identity, pidfd, connection)),
+                Err(error) => error,
+            },
+            status = pidfd.ended() => ended(status),
+            () = tokio::time::sleep(HELLO) => SandboxError::failed("start of the shim", "it does not answer"),
+        };
+        // A connection that breaks is mostly the first sign of its end, whose reason says more.
+        if matches!(error, SandboxError::Pod(PodError::Gone(_)))
+            && let Ok(status) = tokio::time::timeout(LAST_WORD, pidfd.ended()).await
+        {
+            return Err(ended(status));
         }
+        let _ = rustix::process::pidfd_send_signal(&*pidfd, rustix::process::Signal::KILL);
+        pidfd.ended().await;
+        Err(error)
     }
 
     fn spawn(&self, config: &ShimConfig) -> io::Result<(ProcessIdentity, Arc<PidFd>)> {
@@ -83,6 +92,7 @@ impl Launcher {
         let log = OpenOptions::new().append(true).create(true).mode(0o600).open(config.dir.join(SHIM_LOG))?;
         // The three descriptors that every process starts with: none has to be moved in the child.
         let child = Command::new(self.binary.path())
+            .arg0("cofferdam-shim")
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(listener)))

@@ -146,7 +146,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Says hello and waits for the answer.
     pub(crate) async fn open(mut socket: UnixStream) -> Result<Self, PodError> {
-        let failed = |error: io::Error| PodError::Failed(format!("connection to the shim: {error}"));
+        let failed = |error: io::Error| PodError::Gone(format!("connection to the shim: {error}"));
         let epoch = random();
         send_all(&socket, &opening(epoch), &[]).await.map_err(failed)?;
         let mut decoder = Decoder::new(MAX_FRAME);
@@ -156,7 +156,7 @@ impl Connection {
             match sync_after_magic(&mut decoder, &mut synced).map_err(|error| PodError::Protocol(error.to_string()))? {
                 Some(frame) => break frame.body,
                 None => match socket.read(&mut buffer).await.map_err(failed)? {
-                    0 => return Err(PodError::Failed("the shim closed the connection before its hello".into())),
+                    0 => return Err(PodError::Gone("the shim closed the connection before its hello".into())),
                     length => decoder.push(&buffer[..length]),
                 },
             }

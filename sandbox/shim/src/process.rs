@@ -32,6 +32,8 @@ pub fn detach() -> io::Result<()> {
     set_parent_process_death_signal(None)?;
     // A container with SYS_PTRACE that shares the node's PID namespace finds nothing to open.
     process::set_dumpable(false)?;
+    // Executed by a descriptor's number, which is all that its name would be.
+    rustix::thread::set_name(c"cofferdam-shim")?;
     // A leader already, where a test has started it by hand.
     if let Err(error) = setsid()
         && error != rustix::io::Errno::PERM

@@ -1,0 +1,150 @@
+//! What a sandbox does while it lives.
+
+use std::fs;
+
+use cofferdam_sandbox::{
+    Attachment, ContainerState, ExecSpec, NamespaceMode, NetworkAttachment, Sandbox, SandboxError, SandboxFactory,
+};
+use tokio::io::AsyncReadExt;
+
+use crate::bed::{Node, dirs, exit_of, root_or_skip};
+
+async fn exec(node: &Node, sandbox: &dyn Sandbox, container: &str, script: &str) -> (i32, String) {
+    let mut process = node.container(sandbox.spec(), script).oci.process().clone().unwrap();
+    process.set_terminal(Some(false));
+    let spec = ExecSpec { container: container.into(), id: "e".into(), process, stdin: false };
+    let mut streams = sandbox.pod().exec(&spec, true, true).await.unwrap();
+    let mut text = String::new();
+    streams.stdout.take().unwrap().read_to_string(&mut text).await.unwrap();
+    (streams.exit.await.unwrap().unwrap(), text)
+}
+
+#[tokio::test]
+async fn a_container_runs_logs_and_exits() {
+    if !root_or_skip() {
+        return;
+    }
+    let node = Node::new();
+    let spec = node.spec();
+    let factory = node.factory();
+    let sandbox = factory.create(&spec).await.unwrap();
+    let netns = spec.dir.join("netns");
+    assert_eq!(sandbox.attachment(), Attachment::Link(NetworkAttachment::Netns(netns.clone())));
+    assert_eq!(sandbox.record().netns, Some(netns.clone()));
+    assert!(fs::read_to_string("/proc/self/mountinfo").unwrap().contains(netns.to_str().unwrap()), "it is pinned");
+    sandbox.start(None).await.unwrap();
+    let mut events = sandbox.pod().events();
+    let (short, _) = node.run(&*sandbox, "echo hello; hostname; echo oops >&2; exit 7").await;
+    assert_eq!(exit_of(&mut events, &short).await.code, 7);
+    let log = fs::read_to_string(node.log(&short)).unwrap();
+    for line in ["stdout F hello", "stdout F web", "stderr F oops"] {
+        assert!(log.contains(line), "{line} in {log}");
+    }
+    let (long, _) = node.run(&*sandbox, "sleep 1000").await;
+    assert_eq!(exec(&node, &*sandbox, &long, "echo in; exit 3").await, (3, "in\n".into()));
+    sandbox.pod().delete(&short).await.unwrap();
+    let left: Vec<_> =
+        sandbox.pod().list().await.unwrap().into_iter().map(|status| (status.id, status.state)).collect();
+    assert_eq!(left, [(long, ContainerState::Running)]);
+    sandbox.stop().await.unwrap();
+    sandbox.stop().await.unwrap();
+    for _ in 0..2 {
+        factory.remove_leftovers(&spec, Some(&sandbox.record())).await.unwrap();
+    }
+    node.assert_clean(&spec);
+}
+
+#[tokio::test]
+async fn the_shim_stays_outside_and_a_container_that_may_trace_cannot_see_it() {
+    if !root_or_skip() {
+        return;
+    }
+    let node = Node::new();
+    let mut spec = node.spec();
+    spec.namespaces.pid = NamespaceMode::Pod;
+    let factory = node.factory();
+    let sandbox = factory.create(&spec).await.unwrap();
+    let shim = sandbox.record().shim.pid;
+    for kind in ["pid", "mnt", "user", "net", "ipc", "uts", "cgroup"] {
+        let of = |who: &str| fs::read_link(format!("/proc/{who}/ns/{kind}")).unwrap();
+        assert_eq!(of(&shim.to_string()), of("self"), "{kind}");
+    }
+    let cgroups = fs::read_to_string(format!("/proc/{shim}/cgroup")).unwrap();
+    let outside = cgroups.lines().filter(|line| !line.starts_with("0:")).all(|line| line.ends_with(&spec.shim_cgroup));
+    assert!(outside, "{cgroups}");
+    assert!(fs::metadata(format!("/proc/{shim}/exe")).is_ok(), "root still can look");
+    let mut events = sandbox.pod().events();
+    let (id, _) = node.run(&*sandbox, "for p in /proc/[0-9]*; do readlink $p/exe; done").await;
+    assert_eq!(exit_of(&mut events, &id).await.code, 0);
+    let log = fs::read_to_string(node.log(&id)).unwrap();
+    // The init of its PID namespace is all that it sees: no process of the host's.
+    assert!(log.contains("/bin/busybox") && log.matches("memfd").count() == 1, "{log}");
+    sandbox.stop().await.unwrap();
+    factory.remove_leftovers(&spec, Some(&sandbox.record())).await.unwrap();
+    node.assert_clean(&spec);
+}
+
+#[tokio::test]
+async fn what_kubelet_made_and_what_the_next_attempt_runs_is_left_alone() {
+    if !root_or_skip() {
+        return;
+    }
+    let node = Node::new();
+    let (mut first, mut second) = (node.spec(), node.spec());
+    let shared = format!("{}/kubepods/podX", node.root);
+    cofferdam_pod_client::cgroup::make(&shared).unwrap();
+    first.cgroup.clone_from(&shared);
+    second.cgroup.clone_from(&shared);
+    for spec in [&mut first, &mut second] {
+        spec.namespaces.pid = NamespaceMode::Pod;
+    }
+    let factory = node.factory();
+    let old = factory.create(&first).await.unwrap();
+    let new = factory.create(&second).await.unwrap();
+    node.run(&*old, "sleep 1000").await;
+    let (_, kept) = node.run(&*new, "sleep 1000").await;
+    old.stop().await.unwrap();
+    factory.remove_leftovers(&first, Some(&old.record())).await.unwrap();
+    assert!(crate::bed::alive(kept) && new.pod().list().await.unwrap().len() == 1);
+    new.resize(Some(1.0), Some(1 << 30)).await.unwrap();
+    new.stop().await.unwrap();
+    factory.remove_leftovers(&second, Some(&new.record())).await.unwrap();
+    assert!(!crate::bed::alive(kept) && !dirs(&shared).is_empty(), "the pod's cgroup is kubelet's");
+}
+
+#[tokio::test]
+async fn limits_of_a_cgroup_of_our_own_are_applied() {
+    if !root_or_skip() {
+        return;
+    }
+    let node = Node::new();
+    let spec = node.spec();
+    let factory = node.factory();
+    let sandbox = factory.create(&spec).await.unwrap();
+    sandbox.resize(Some(0.5), Some(64 << 20)).await.unwrap();
+    let read = |names: [&str; 2]| {
+        let files = dirs(&spec.cgroup).into_iter().flat_map(|dir| names.map(|name| dir.join(name)));
+        files.filter_map(|file| fs::read_to_string(file).ok()).next().unwrap().trim().to_owned()
+    };
+    assert_eq!(read(["memory.limit_in_bytes", "memory.max"]), (64 << 20).to_string());
+    assert!(read(["cpu.cfs_quota_us", "cpu.max"]).starts_with("50000"));
+    sandbox.stop().await.unwrap();
+    factory.remove_leftovers(&spec, None).await.unwrap();
+    node.assert_clean(&spec);
+}
+
+#[tokio::test]
+async fn a_cgroup_outside_of_the_pods_is_refused() {
+    if !root_or_skip() {
+        return;
+    }
+    let node = Node::new();
+    let spec = node.spec();
+    let factory = node.factory();
+    let sandbox = factory.create(&spec).await.unwrap();
+    let other = node.container(&node.spec(), "true");
+    let refusal = sandbox.check_container(&other).unwrap_err();
+    assert!(matches!(&refusal, SandboxError::Unsupported { field, .. } if field == "linux.cgroups_path"), "{refusal}");
+    sandbox.stop().await.unwrap();
+    factory.remove_leftovers(&spec, None).await.unwrap();
+}
