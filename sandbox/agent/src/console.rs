@@ -5,10 +5,20 @@ use std::io::Write;
 /// Writes a reason to the console, which is standard error of PID 1; without one, to the kernel's log.
 pub(crate) fn report(reason: &str) {
     let line = format!("cofferdam-agent: {}\n", reason.replace('\n', " "));
-    if std::io::stderr().write_all(line.as_bytes()).is_err()
-        && let Ok(mut log) = std::fs::OpenOptions::new().write(true).open("/dev/kmsg")
-    {
-        let _ = log.write_all(format!("<2>{line}").as_bytes());
+    if std::io::stderr().write_all(line.as_bytes()).is_err() {
+        kernel_log(2, &line);
+    }
+}
+
+/// Writes to the kernel's log what only somebody who looks there wants to know.
+pub(crate) fn note(text: &str) {
+    kernel_log(6, &format!("cofferdam-agent: {text}\n"));
+}
+
+fn kernel_log(level: u8, line: &str) {
+    if let Ok(mut log) = std::fs::OpenOptions::new().write(true).open("/dev/kmsg") {
+        // Nowhere is left to tell that this failed.
+        let _ = log.write_all(format!("<{level}>{line}").as_bytes());
     }
 }
 

@@ -12,6 +12,8 @@ mod modules;
 mod ports;
 mod setup;
 
+use std::time::Instant;
+
 use cofferdam_sandbox::{CONTROL_PORT, DATA_PORT};
 use cofferdam_supervisor::{End, serve_ports};
 
@@ -46,11 +48,19 @@ fn main() {
 }
 
 fn run() -> Result<End, BootError> {
+    let start = Instant::now();
     boot::mounts()?;
+    let mounted = start.elapsed();
     cgroup::prepare()?;
+    let grouped = start.elapsed();
     let events = ports::Events::open()?;
     modules::load_all()?;
+    let loaded = start.elapsed();
     let [control, data] = ports::open(&events, [CONTROL_PORT, DATA_PORT])?;
     drop(events);
-    Ok(serve_ports(control, data, Box::new(setup::ThisGuest)))
+    let ready = start.elapsed();
+    console::note(&format!(
+        "mounts {mounted:?}, cgroups {grouped:?}, modules {loaded:?}, ready {ready:?} after its start"
+    ));
+    Ok(serve_ports(control, data, Box::new(setup::ThisGuest::default())))
 }

@@ -17,7 +17,11 @@ use crate::boot;
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);
 
 /// The machine that this process is the first of.
-pub(crate) struct ThisGuest;
+#[derive(Debug, Default)]
+pub(crate) struct ThisGuest {
+    /// A set-up that fails later may be tried again.
+    share_mounted: bool,
+}
 
 impl Guest for ThisGuest {
     fn setup(&mut self, config: &[u8]) -> Result<Box<dyn Pod>, PodError> {
@@ -30,7 +34,10 @@ impl Guest for ThisGuest {
         let failed = |what: &'static str| move |error: std::io::Error| PodError::Failed(format!("{what}: {error}"));
         rustix::system::sethostname(setup.hostname.as_bytes()).map_err(|e| failed("set the host name")(e.into()))?;
         boot::size_shm(setup.shm_size).map_err(failed("size /dev/shm"))?;
-        boot::share(SHARE_TAG, SHARE_DIR).map_err(failed("mount the share"))?;
+        if !self.share_mounted {
+            boot::share(SHARE_TAG, SHARE_DIR).map_err(failed("mount the share"))?;
+            self.share_mounted = true;
+        }
         cofferdam_network::configure_guest(setup.link.as_ref())
             .map_err(|error| PodError::Failed(format!("network: {error}")))?;
         // After the interface, which would not take over what is set in `default`.

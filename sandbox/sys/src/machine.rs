@@ -25,7 +25,7 @@ pub fn load_module(module: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 /// clock_settime's.
 pub fn set_clock(since_epoch: Duration) -> io::Result<()> {
-    let seconds = libc::time_t::try_from(since_epoch.as_secs()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let seconds = since_epoch.as_secs().try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
     let time = libc::timespec { tv_sec: seconds, tv_nsec: libc::c_long::from(since_epoch.subsec_nanos()) };
     // SAFETY: the kernel reads one timespec.
     check(libc::c_long::from(unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const time) })).map(drop)
