@@ -1,5 +1,7 @@
 //! Who may depend on whom. The table is docs/ARCHITECTURE.md's; a crate that is not in it fails the test.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use cofferdam_arch_tests::{Kind, built_with, members};
 
 /// What everybody above them may know: types and traits, no I/O.

@@ -1,5 +1,7 @@
 //! What every crate keeps to, whoever writes it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::path::Path;
 

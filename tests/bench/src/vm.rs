@@ -46,7 +46,7 @@ struct Bare {
 
 impl Bare {
     fn prepare(dir: &Path) -> Result<Self> {
-        let image = ensure_vm_image()?.canonicalize()?;
+        let image = ensure_vm_image()?.join("current").canonicalize()?;
         let kernel = image.join("vmlinux");
         ensure!(kernel.is_file(), "no {}", kernel.display());
         let deb = debian::packages(&["busybox-static"])?.pop().context("no busybox")?;
