@@ -56,7 +56,9 @@ pub(crate) async fn serve(
             _ = tick.tick() => expire(&mut halves, &resetter),
         }
     }
-    // Dropping the set ends what still runs: the client has gone.
+    // The client has gone or broke the protocol: what still runs ends.
+    drop(connections);
+    session.finish().await;
 }
 
 /// Which connection a stream belongs to, its port, and what it is of it.

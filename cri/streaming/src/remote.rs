@@ -97,8 +97,8 @@ pub(crate) async fn serve(
     let outcome = if all {
         tokio::select! {
             outcome = run(command, &wanted, opened, &*backend) => outcome,
-            // The client has gone, and whatever ran for it is dropped.
-            () = session.refuse_more() => return,
+            // The client has gone or broke the protocol; whatever ran for it is dropped.
+            () = session.refuse_more() => return session.finish().await,
         }
     } else {
         Err(StreamError::new(format!("the streams were not opened within {CREATION:?}")))
