@@ -1,11 +1,12 @@
 //! From the container's view to its command: working directory, session, execution.
 
+use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use cofferdam_sys::process::{cloexec_from, dup_to, execve, set_controlling_terminal};
+use cofferdam_sys::process::{close_all, dup_to, execve, set_controlling_terminal};
 use oci_spec::runtime::Process;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Uid, accessat, fchown, stat};
 use rustix::io::Errno;
@@ -37,15 +38,26 @@ fn cwd_error(process: &Process, why: impl std::fmt::Display) -> Error {
     Error::Command(format!("working directory {}: {why}", process.cwd().display()))
 }
 
-/// A session of its own, standard streams, then the command once the parent says so. Answers the exit code if it cannot be.
-pub(crate) fn run(
-    process: &Process,
-    program: &[u8],
-    stdio: &ChildStdio,
-    slave: Option<&OwnedFd>,
-    parent: &Channel,
-) -> i32 {
-    let done: Result<std::convert::Infallible, Error> = stand_by(stdio, slave).and_then(|()| {
+/// Standard streams, and nothing else that is open but the channel: before the process is seen by others in its PID namespace.
+/// What the descriptors' owners do not know of must not be dropped in this process.
+pub(crate) fn dress(stdio: &ChildStdio, slave: Option<OwnedFd>, parent: &Channel) -> Result<(), Error> {
+    if let Some(slave) = slave {
+        for number in 0..3 {
+            dup_to(slave.as_fd(), number).step("set up standard streams")?;
+        }
+    }
+    stdio.install()?;
+    let channel = u32::try_from(parent.0.as_raw_fd()).step("number of the channel")?;
+    if channel > 3 {
+        close_all(3, channel - 1).step("close descriptors")?;
+    }
+    close_all(channel + 1, u32::MAX).step("close descriptors")
+}
+
+/// A session of its own, then the command once the parent says so. Answers the exit code if it cannot be. The program is empty
+/// where it was loaded before.
+pub(crate) fn run(process: &Process, program: &[u8], terminal: bool, parent: &Channel) -> i32 {
+    let done: Result<Infallible, Error> = stand_by(terminal).and_then(|()| {
         parent.send_ready(None)?;
         if !parent.wait_go() {
             return Err(Error::failed("start", "the parent is gone"));
@@ -57,16 +69,12 @@ pub(crate) fn run(
     127
 }
 
-fn stand_by(stdio: &ChildStdio, slave: Option<&OwnedFd>) -> Result<(), Error> {
+fn stand_by(terminal: bool) -> Result<(), Error> {
     rustix::process::setsid().step("make a session")?;
-    if let Some(slave) = slave {
-        set_controlling_terminal(slave.as_fd()).step("own the terminal")?;
-        for number in 0..3 {
-            dup_to(slave.as_fd(), number).step("set up standard streams")?;
-        }
+    if terminal {
+        set_controlling_terminal(rustix::stdio::stdin()).step("own the terminal")?;
     }
-    stdio.install()?;
-    cloexec_from(3).step("close descriptors")
+    Ok(())
 }
 
 fn execute(process: &Process, program: &[u8]) -> Error {

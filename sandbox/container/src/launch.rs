@@ -165,47 +165,55 @@ impl Child<'_> {
         self.plan.pod.join()
     }
 
-    /// The container's view, privileges given up. Answers the slave of its terminal.
-    fn build(&self, root: &OwnedFd, sources: &[Option<OwnedFd>]) -> Result<Option<OwnedFd>, Error> {
+    /// The container's view, privileges and descriptors given up.
+    fn build(&self, root: OwnedFd, sources: Vec<Option<OwnedFd>>) -> Result<(), Error> {
         let spec = self.plan.spec;
-        let terminal = inside::build(spec, self.plan.pod, root, sources, &self.plan.cgroup.hierarchies)?;
+        let terminal = inside::build(spec, self.plan.pod, &root, &sources, &self.plan.cgroup.hierarchies)?;
+        drop((root, sources));
         let slave = terminal.map(|(slave, master)| self.parent.send_terminal(&master).map(|()| slave)).transpose()?;
         finish::settle(self.process, &spec.seccomp, slave.as_ref())?;
-        Ok(slave)
+        finish::dress(self.stdio, slave, self.parent)
     }
 
-    fn run(&self, slave: Option<&OwnedFd>) -> i32 {
-        finish::run(self.process, &self.plan.spec.seccomp, self.stdio, slave, self.parent)
+    fn run(&self) -> i32 {
+        finish::run(self.process, &self.plan.spec.seccomp, self.plan.spec.stdio.terminal, self.parent)
     }
 
     fn all(&self) -> Result<i32, Error> {
         let (root, sources) = self.outside(true)?;
         self.enter()?;
-        let slave = self.build(&root, &sources)?;
-        drop((root, sources));
-        Ok(self.run(slave.as_ref()))
+        self.build(root, sources)?;
+        Ok(self.run())
     }
 
     fn in_two(&self) -> Result<i32, Error> {
         let (root, sources) = self.outside(false)?;
         self.enter()?;
         if let PidPlace::Join(_) = self.plan.place {
-            let slave = self.build(&root, &sources)?;
-            drop((root, sources));
-            return spawn_last(self.parent, 0, || Ok(self.run(slave.as_ref())));
+            self.build(root, sources)?;
+            return run_last(self.process, &self.plan.spec.seccomp, self.plan.spec.stdio.terminal, self.parent);
         }
         let flags = if matches!(self.plan.place, PidPlace::New) { CLONE_NEWPID } else { 0 };
-        spawn_last(self.parent, flags, || {
-            let slave = self.build(&root, &sources)?;
-            drop((root, sources));
-            Ok(self.run(slave.as_ref()))
-        })
+        spawn_last(self.parent, flags, || self.build(root, sources).map(|()| self.run()))
     }
 }
 
 /// Of the transient child: makes the last one, and tells of it.
 fn spawn_last(parent: &Channel, flags: i32, run: impl FnOnce() -> Result<i32, Error>) -> Result<i32, Error> {
     let last = process::spawn(CLONE_PARENT | flags, None, || guard(parent, run)).step("fork the container")?;
+    parent.send_child(last.pid, &last.pidfd)?;
+    Ok(0)
+}
+
+/// The same for one that is born in a PID namespace of others. Without no_new_privs it takes CAP_SYS_ADMIN to load a seccomp
+/// program, so that is done here, out of their sight; the program has to allow what follows, as other runtimes ask of it.
+fn run_last(of: &Process, program: &[u8], terminal: bool, parent: &Channel) -> Result<i32, Error> {
+    if !crate::process::keeps_admin(of, program) {
+        return spawn_last(parent, 0, || Ok(finish::run(of, program, terminal, parent)));
+    }
+    crate::process::confine(of, program)?;
+    let last = process::spawn_sibling(|| finish::run(of, &[], terminal, parent));
+    let last = last.step("fork the container under its seccomp program")?;
     parent.send_child(last.pid, &last.pidfd)?;
     Ok(0)
 }
@@ -235,7 +243,8 @@ pub(crate) fn exec(container: &Container, process: &Process, stdin: bool) -> Res
             join(container)?;
             let slave = if terminal { Some(open_terminal(&theirs)?) } else { None };
             finish::settle(process, &container.seccomp, slave.as_ref())?;
-            spawn_last(&theirs, 0, || Ok(finish::run(process, &container.seccomp, &stdio, slave.as_ref(), &theirs)))
+            finish::dress(&stdio, slave, &theirs)?;
+            run_last(process, &container.seccomp, terminal, &theirs)
         })
     })
     .step("fork an exec")?;

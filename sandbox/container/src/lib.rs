@@ -11,6 +11,7 @@ mod container;
 mod devices;
 mod error;
 mod finish;
+mod init;
 mod inside;
 mod launch;
 mod limits;

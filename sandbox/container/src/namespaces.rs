@@ -5,16 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use cofferdam_sandbox::{NamespaceMode, ShimNamespaces, UserNamespace};
-use cofferdam_sys::process::{
-    CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, Spawned,
-};
-use cofferdam_sys::{cred, mount, process, seccomp, signal};
-use rustix::fs::{CWD, Mode, OFlags, open};
-use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags};
+use cofferdam_sys::process::{CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUSER, CLONE_NEWUTS, Spawned};
+use cofferdam_sys::{cred, mount, process};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::Error;
-use crate::cgroup::Cgroup;
 use crate::error::Step;
 use crate::wire::{Channel, Message};
 
@@ -135,43 +132,6 @@ impl PodNamespaceFds {
         };
         Ok((map(&user.uids, uid)?, map(&user.gids, gid)?))
     }
-
-    /// Starts the init of a shared PID namespace, in a cgroup of its own.
-    pub fn start_init(&mut self, program: &[u8], cgroup: &Cgroup) -> Result<(), Error> {
-        let birth = cgroup.birth()?;
-        let (ours, theirs) = Channel::pair()?;
-        let stager = process::spawn(0, birth.as_ref().map(AsFd::as_fd), || {
-            let staged = cgroup.join().and_then(|()| self.join_user()).and_then(|()| {
-                let flags = CLONE_NEWPID | CLONE_NEWNS | process::CLONE_PARENT;
-                let init = process::spawn(flags, None, || init(self, program, &theirs)).step("start the pod's init")?;
-                theirs.send_child(init.pid, &init.pidfd)
-            });
-            if let Err(error) = staged {
-                theirs.send_error(&error);
-            }
-            0
-        })
-        .step("start the pod's init")?;
-        drop(theirs);
-        let (mut child, mut proc, mut failed) = (None, None, None);
-        // The init and who makes it speak in any order.
-        while child.is_none() || proc.is_none() {
-            match ours.receive()? {
-                Message::Child(pid, pidfd) => child = Some(Spawned { pid, pidfd }),
-                Message::Ready(fd) => proc = fd,
-                Message::Failed(error) => failed = Some(error),
-                _ => break,
-            }
-        }
-        let answer = match (&child, &proc) {
-            (Some(_), Some(_)) => Ok(()),
-            _ => Err(failed.unwrap_or_else(|| Error::failed("start the pod's init", "it ended early"))),
-        };
-        self.proc = proc;
-        reap(&stager.pidfd)?;
-        self.init = child;
-        answer
-    }
 }
 
 /// In the child: becomes root there, names the host, sets sysctls.
@@ -207,52 +167,6 @@ fn sysctls(plan: &ShimNamespaces) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// PID 1 of a shared PID namespace: sees nothing of the host, holds nothing, waits. The kernel reaps for it.
-fn init(pod: &PodNamespaceFds, program: &[u8], parent: &Channel) -> i32 {
-    let done = pod.join().and_then(|()| hidden_proc()).and_then(|proc| {
-        signal::reset();
-        signal::reap_automatically();
-        cred::limit_bounding(0).step("drop capabilities")?;
-        cred::no_new_privileges().step("set no_new_privs")?;
-        cred::set_ambient(0).step("drop capabilities")?;
-        cred::set_capabilities(cred::CapSets::default()).step("drop capabilities")?;
-        process::set_dumpable(false).step("prctl")?;
-        if !program.is_empty() {
-            seccomp::load(program).step("load the init's seccomp program")?;
-        }
-        parent.send_ready(Some(&proc))?;
-        process::close_all(0, u32::MAX).step("close descriptors")
-    });
-    match done {
-        Ok(()) => signal::pause_forever(),
-        Err(error) => {
-            parent.send_error(&error);
-            1
-        }
-    }
-}
-
-/// An empty, read-only root, so that /proc/1/root shows nothing; on it, procfs for the pod's containers to copy; over that,
-/// another empty one, so that no path leads there.
-fn hidden_proc() -> Result<OwnedFd, Error> {
-    let empty = || crate::place::new_fs("tmpfs", &[("size".to_owned(), Some("4096".to_owned()))], 1);
-    // As long as the node's is in sight: in a user namespace the kernel asks for it.
-    let proc = crate::place::new_fs("proc", &[], 0)?;
-    let (root, cover) = (empty()?, empty()?);
-    let attach = || -> rustix::io::Result<()> {
-        rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM)?;
-        let to_root =
-            |mount: &OwnedFd| rustix::mount::move_mount(mount, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH);
-        to_root(&root)?;
-        rustix::process::fchdir(&root)?;
-        pivot_here()?;
-        to_root(&proc)?;
-        to_root(&cover)
-    };
-    attach().step("give the pod's init an empty root")?;
-    Ok(proc)
 }
 
 /// Makes the working directory, the root of a mount, the root of this mount namespace, and lets go of all else.

@@ -87,7 +87,7 @@ fn bits(list: &Option<Capabilities>) -> u64 {
 }
 
 /// A seccomp program needs CAP_SYS_ADMIN until it is loaded, unless there is no_new_privs.
-fn keeps_admin(process: &Process, program: &[u8]) -> bool {
+pub(crate) fn keeps_admin(process: &Process, program: &[u8]) -> bool {
     !program.is_empty() && process.no_new_privileges() != Some(true)
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn give_up(process: &Process, program: &[u8]) -> Result<(), Error> {
     cred::set_ambient(caps.ambient).step("set ambient capabilities")
 }
 
-/// The last step before execve.
+/// The last step before execve; or before the fork, where CAP_SYS_ADMIN must not be seen in the PID namespace.
 pub(crate) fn confine(process: &Process, program: &[u8]) -> Result<(), Error> {
     if program.is_empty() {
         return Ok(());
