@@ -20,7 +20,7 @@ pub mod image;
 mod leftovers;
 mod plan;
 mod sandbox;
-mod share;
+pub mod share;
 mod size;
 mod state;
 

@@ -37,7 +37,7 @@ fn failed(what: &str, path: &Path) -> impl Fn(io::Error) -> SandboxError {
 }
 
 /// Makes it.
-pub(crate) fn make(share: &Path) -> Result<(), SandboxError> {
+pub fn make(share: &Path) -> Result<(), SandboxError> {
     let make = || -> io::Result<()> {
         DirBuilder::new().mode(0o755).recursive(true).create(share)?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -50,7 +50,7 @@ pub(crate) fn make(share: &Path) -> Result<(), SandboxError> {
 }
 
 /// Unmounts it with all in it. Idempotent.
-pub(crate) fn remove(share: &Path) -> Result<(), SandboxError> {
+pub fn remove(share: &Path) -> Result<(), SandboxError> {
     let remove = || -> io::Result<()> {
         while unmount_one(share)? {}
         match fs::remove_dir(share) {
@@ -71,7 +71,7 @@ fn unmount_one(path: &Path) -> io::Result<bool> {
 }
 
 /// Carries out a plan. On error nothing of it is left.
-pub(crate) fn stage(share: &Path, plan: &StagePlan) -> Result<(), SandboxError> {
+pub fn stage(share: &Path, plan: &StagePlan) -> Result<(), SandboxError> {
     let dir = share.join(&plan.dir);
     let made = (|| {
         fs::create_dir(&dir).map_err(failed("make", &dir))?;
@@ -89,7 +89,7 @@ pub(crate) fn stage(share: &Path, plan: &StagePlan) -> Result<(), SandboxError> 
 }
 
 /// Undoes it: one level of names on the tmpfs, never what is mounted there. Idempotent.
-pub(crate) fn release(share: &Path, container: &Path) -> Result<(), SandboxError> {
+pub fn release(share: &Path, container: &Path) -> Result<(), SandboxError> {
     let dir = share.join(container);
     let release = || -> io::Result<()> {
         let entries = match fs::read_dir(&dir) {

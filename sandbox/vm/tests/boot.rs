@@ -5,27 +5,117 @@
 #[path = "boot/world.rs"]
 mod world;
 
+use std::path::Path;
 use std::time::Duration;
 
-use world::{World, until};
+use cofferdam_vm::share;
+use world::{World, is_alive, until};
 
 fn main() {
-    let Some(mut world) = World::new() else { return };
-    a_guest_boots_and_sees_what_is_mounted_later(&mut world);
-    a_guest_without_init_ends_at_once_and_its_console_says_why(&mut world);
+    let Some(world) = World::new() else { return };
+    println!("a guest sees its files and no more, and what is mounted later");
+    a_guest_sees_its_files_and_no_more_and_what_is_mounted_later(&world);
+    println!("a guest without init ends at once and its console says why");
+    a_guest_without_init_ends_at_once_and_its_console_says_why(&world);
+    println!("the end of either process is the end of both");
+    the_end_of_either_process_is_the_end_of_both(&world);
+    println!("what cannot start leaves nothing");
+    what_cannot_start_leaves_nothing(&world);
     println!("test result: ok");
 }
 
-fn a_guest_boots_and_sees_what_is_mounted_later(world: &mut World) {
-    let mut vm = world.boot(&world.init(), 128);
-    until(Duration::from_secs(60), "guest up", || vm.console().contains("DONE"));
-    println!("{}\n{}", vm.console(), vm.messages());
+fn a_guest_sees_its_files_and_no_more_and_what_is_mounted_later(world: &World) {
+    share::make(&world.share()).unwrap();
+    share::stage(&world.share(), &world.plan("c1", &["ro"])).unwrap();
+    let mut vm = world.boot(&world.init(), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
+    vm.wait_for("UP");
+    confined(&vm);
+    share::stage(&world.share(), &world.plan("c2", &["rw"])).unwrap();
+    std::fs::write(world.volume().join("later"), "hello").unwrap();
+    vm.wait_for("DONE");
+    let console = vm.console();
+    for line in [
+        "mount the share: ok",
+        "write to the share: Read-only file system",
+        "replace a container: Read-only file system",
+        "write to the root file system: ok",
+        "link out of the root file system: ok",
+        "make a device: Operation not permitted",
+        "write to a read-only volume: Read-only file system",
+        "change the owner: ok",
+        "it says hello",
+    ] {
+        assert!(console.contains(line), "{line:?} is not in: {console}");
+    }
+    // The host does not follow what the guest has put there.
+    assert!(std::fs::read_dir(world.share().join("c1/rootfs/out")).is_err());
+    // While the guest has it open.
+    share::release(&world.share(), Path::new("c1")).unwrap();
+    assert!(!world.share().join("c1").exists());
     vm.stop();
+    until(Duration::from_secs(5), "the end", || vm.pids().into_iter().all(|pid| !is_alive(pid)));
+    share::remove(&world.share()).unwrap();
+    share::remove(&world.share()).unwrap();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&*world.dir.path().to_string_lossy()), "{mounts}");
+    assert!(world.upper("c1").join("new").exists(), "what a container wrote is in its upper directory");
 }
 
-fn a_guest_without_init_ends_at_once_and_its_console_says_why(world: &mut World) {
-    let mut vm = world.boot(std::path::Path::new("/etc/hostname"), 128);
+fn confined(vm: &world::Vm) {
+    let status = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let [qemu, files] = vm.pids();
+    for line in [
+        "Uid:\t2000000000\t2000000000",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+    ] {
+        assert!(status(qemu).contains(line), "{line:?}: {}", status(qemu));
+    }
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2"] {
+        assert!(status(files).contains(line), "{line:?}: {}", status(files));
+    }
+    let namespace = |pid: &str, kind: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+    for pid in [qemu, files] {
+        for kind in ["mnt", "pid", "net", "ipc", "uts", "cgroup"] {
+            assert_ne!(namespace(&pid.to_string(), kind), namespace("self", kind), "{pid} {kind}");
+        }
+        let outside = std::fs::read_dir(format!("/proc/{pid}/root/etc"));
+        assert!(outside.is_err(), "/etc is visible to {pid}");
+    }
+    assert_ne!(namespace(&files.to_string(), "user"), namespace("self", "user"));
+    let cgroup = std::fs::read_to_string(format!("/proc/{qemu}/cgroup")).unwrap();
+    assert!(cgroup.contains("/sandbox-vmm"), "{cgroup}");
+}
+
+fn a_guest_without_init_ends_at_once_and_its_console_says_why(world: &World) {
+    share::make(&world.share()).unwrap();
+    let mut vm = world.boot(Path::new("/etc/hostname"), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
     until(Duration::from_secs(60), "the end", || vm.ended());
-    println!("{}\n{}", vm.console(), vm.messages());
+    assert!(vm.console().contains("No working init found"), "{}", vm.console());
     vm.stop();
+    share::remove(&world.share()).unwrap();
+}
+
+fn the_end_of_either_process_is_the_end_of_both(world: &World) {
+    share::make(&world.share()).unwrap();
+    for victim in [0, 1] {
+        let mut vm = world.boot(&world.init(), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
+        vm.wait_for("mount the share");
+        let pid = rustix::process::Pid::from_raw(vm.pids()[victim] as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        until(Duration::from_secs(5), "the end is noticed", || vm.ended());
+        vm.stop();
+        until(Duration::from_secs(5), "both are gone", || vm.pids().into_iter().all(|pid| !is_alive(pid)));
+    }
+    share::remove(&world.share()).unwrap();
+}
+
+fn what_cannot_start_leaves_nothing(world: &World) {
+    share::make(&world.share()).unwrap();
+    let error = world.boot(&world.init(), 128, Path::new("/usr/bin/no-such-qemu")).err().expect("started");
+    assert!(error.to_string().starts_with("start qemu: "), "{error}");
+    assert!(cofferdam_pod_client::cgroup::processes(&world.cgroup).is_empty());
+    share::remove(&world.share()).unwrap();
 }

@@ -98,13 +98,20 @@ fn listen(channel: &OwnedFd, child: &Spawned) -> io::Result<()> {
             None => return Ok(()),
             Some((b'U', _)) => {
                 for map in ["uid_map", "gid_map"] {
-                    std::fs::write(format!("/proc/{}/{map}", child.pid), "0 0 4294967295")?;
+                    named("map its users", std::fs::write(format!("/proc/{}/{map}", child.pid), "0 0 4294967295"))?;
                 }
                 fd::send(channel.as_fd(), b"G", &[])?;
             }
             Some((_, error)) => return Err(io::Error::other(String::from_utf8_lossy(error).into_owned())),
         }
     }
+}
+
+fn named<T, E: Into<io::Error>>(what: &str, result: Result<T, E>) -> io::Result<T> {
+    result.map_err(|error| {
+        let error = error.into();
+        io::Error::new(error.kind(), format!("{what}: {error}"))
+    })
 }
 
 // In the child, up to execve.
@@ -114,18 +121,20 @@ fn prepare(program: &Program<'_>, joining: &Joining, channel: &OwnedFd) -> io::R
     signal::reset();
     set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::setsid()?;
-    umask(Mode::from_raw_mode(0o077));
-    joining.join()?;
-    unshare(CLONE_NEWCGROUP)?;
+    // The user that it becomes must get through its root directory.
+    umask(Mode::from_raw_mode(0o022));
+    named("join the cgroup", joining.join())?;
+    named("make a cgroup namespace", unshare(CLONE_NEWCGROUP))?;
     match cred::new_session_keyring() {
         Err(error) if error.raw_os_error() != Some(rustix::io::Errno::NOSYS.raw_os_error()) => return Err(error),
         _ => {}
     }
-    set_rlimit(RLIMIT_CORE, 0, 0)?;
-    set_rlimit(RLIMIT_NOFILE, program.files, program.files)?;
+    named("limit core dumps", set_rlimit(RLIMIT_CORE, 0, 0))?;
+    named("limit descriptors", limit_files(program.files))?;
     let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    program.root.enter(program.at)?;
-    become_user(&program.user, channel)?;
+    named("make its root directory", program.root.enter(program.at))?;
+    umask(Mode::from_raw_mode(0o077));
+    named("change the user", become_user(&program.user, channel))?;
     // A change of the user has cleared it.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     cloexec_from(3)?;
@@ -136,6 +145,17 @@ fn prepare(program: &Program<'_>, joining: &Joining, channel: &OwnedFd) -> io::R
         fcntl_setfd(fd, FdFlags::empty())?;
     }
     Ok((path, args))
+}
+
+// A daemon without CAP_SYS_RESOURCE cannot raise its own limit, and then that is the limit.
+fn limit_files(files: u64) -> io::Result<()> {
+    match set_rlimit(RLIMIT_NOFILE, files, files) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(files);
+            set_rlimit(RLIMIT_NOFILE, most, most)
+        }
+        other => other,
+    }
 }
 
 fn become_user(user: &User, channel: &OwnedFd) -> io::Result<()> {
@@ -149,13 +169,13 @@ fn become_user(user: &User, channel: &OwnedFd) -> io::Result<()> {
             cred::set_capabilities(cred::CapSets::default())
         }
         User::FileServer => {
-            unshare(CLONE_NEWUSER)?;
+            named("make a user namespace", unshare(CLONE_NEWUSER))?;
             fd::send(channel.as_fd(), b"U", &[])?;
             let (length, _) = fd::receive(channel.as_fd(), &mut [0; 1])?;
             if length == 0 {
                 return Err(io::Error::other("the shim is gone"));
             }
-            privileges::keep_file_server()
+            named("keep the capabilities of a file server", privileges::keep_file_server())
         }
     }
 }

@@ -1,29 +1,34 @@
 //! What a test VM needs around it.
 
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cofferdam_pod_client::cgroup;
-use cofferdam_sandbox::{BootConfig, BootedProcesses, GuestSetup, NamespaceMode};
+use cofferdam_sandbox::{
+    BootConfig, BootedProcesses, ContainerRootfs, ContainerSpec, GuestSetup, NamespaceMode, Stdio,
+};
 use cofferdam_vm::image::{BuildConfig, Image, KernelSource, build};
-use cofferdam_vmm::{Descriptors, Ports, Qemu, Vmm};
+use cofferdam_vm::{StagePlan, plan};
+use cofferdam_vmm::{Descriptors, Qemu, Vmm, VmmError};
+use oci_spec::runtime::{MountBuilder, Spec};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
 pub struct World {
     pub dir: tempfile::TempDir,
-    kernel: PathBuf,
     pub cgroup: String,
+    kernel: PathBuf,
 }
 
 pub struct Vm {
     qemu: Qemu,
     console: File,
     messages: File,
-    pub ports: Ports,
-    pub watched: Vec<(String, OwnedFd)>,
-    pub processes: BootedProcesses,
+    watched: Vec<(String, OwnedFd)>,
+    processes: BootedProcesses,
 }
 
 impl World {
@@ -31,27 +36,72 @@ impl World {
         let cache = PathBuf::from(std::env::var_os("HOME")?).join(".cache/cofferdam/packages");
         let packages = std::fs::read_dir(cache).into_iter().flatten().flatten().map(|entry| entry.path());
         let kernel = packages.filter(|path| path.to_string_lossy().contains("-cloud-amd64_")).max();
-        let missing =
-            match (&kernel, rustix::process::getuid().is_root(), Path::new("/usr/bin/qemu-system-x86_64").exists()) {
-                (None, ..) => "no kernel package; tests/setup/packages.sh guest-kernel fetches it",
-                (_, false, _) => "needs root",
-                (.., false) => "no qemu-system-x86_64",
-                _ => "",
-            };
+        let qemu = Path::new("/usr/bin/qemu-system-x86_64").exists();
+        let missing = match (&kernel, rustix::process::getuid().is_root(), qemu) {
+            (None, ..) => "no kernel package; tests/setup/packages.sh guest-kernel fetches it",
+            (_, false, _) => "needs root",
+            (.., false) => "no qemu-system-x86_64",
+            _ => "",
+        };
         if !missing.is_empty() {
             assert!(std::env::var_os("CI").is_none(), "{missing}");
             println!("skipped: {missing}");
             return None;
         }
         let cgroup = format!("/cofferdam-vm-test-{}", std::process::id());
-        Some(World { dir: tempfile::tempdir().unwrap(), kernel: kernel?, cgroup })
+        let world = World { dir: tempfile::tempdir().unwrap(), kernel: kernel?, cgroup };
+        std::fs::create_dir_all(world.volume()).unwrap();
+        Some(world)
     }
 
+    pub fn share(&self) -> PathBuf {
+        self.dir.path().join("pod/share")
+    }
+
+    pub fn volume(&self) -> PathBuf {
+        self.dir.path().join("volume")
+    }
+
+    pub fn upper(&self, container: &str) -> PathBuf {
+        self.dir.path().join(container).join("upper")
+    }
+
+    /// A container with one volume.
+    pub fn plan(&self, id: &str, options: &[&str]) -> StagePlan {
+        let part = |name: &str| {
+            let dir = self.dir.path().join(id).join(name);
+            std::fs::create_dir_all(&dir).unwrap();
+            dir
+        };
+        let options = options.iter().map(|option| option.to_string()).chain(["rbind".to_owned()]).collect::<Vec<_>>();
+        let volume = MountBuilder::default().destination("/v").typ("bind").source(self.volume()).options(options);
+        let mut oci = Spec::default();
+        oci.set_mounts(Some(vec![volume.build().unwrap()]));
+        let spec = ContainerSpec {
+            id: id.into(),
+            name: id.into(),
+            oci,
+            rootfs: ContainerRootfs { lower: vec![part("lower")], upper: part("upper"), work: part("work") },
+            seccomp: Vec::new(),
+            stdio: Stdio::default(),
+            pid_target: None,
+            extensions: Default::default(),
+        };
+        plan(spec, &self.dir.path().join("pod")).unwrap()
+    }
+
+    /// A static program that tells on the console what it finds.
     pub fn init(&self) -> PathBuf {
-        "/tmp/vminit".into()
+        let out = self.dir.path().join("init");
+        if !out.exists() {
+            let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/boot/init.c");
+            let status = std::process::Command::new("cc").args(["-static", "-O1", "-o"]).arg(&out).arg(source).status();
+            assert!(status.unwrap().success());
+        }
+        out
     }
 
-    pub fn image(&self, init: &Path) -> Image {
+    fn image(&self, init: &Path) -> Image {
         let config = BuildConfig {
             image_dir: self.dir.path().join("images"),
             kernel: KernelSource::Package(self.kernel.clone()),
@@ -61,26 +111,14 @@ impl World {
         build(&config).unwrap().image
     }
 
-    pub fn boot(&self, init: &Path, mebibytes: u64) -> Vm {
+    pub fn boot(&self, init: &Path, mebibytes: u64, vmm: &Path) -> Result<Vm, VmmError> {
         let image = self.image(init);
-        let pod = self.dir.path().join("pod");
-        let share = pod.join("share");
-        std::fs::create_dir_all(&share).unwrap();
-        let started = Instant::now();
-        let memfd = || {
-            let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
-            let fd = rustix::fs::memfd_create("log", flags).unwrap();
-            rustix::fs::ftruncate(&fd, 65536).unwrap();
-            rustix::fs::fcntl_add_seals(&fd, rustix::fs::SealFlags::GROW | rustix::fs::SealFlags::SHRINK).unwrap();
-            fd
-        };
-        let (console, messages) = (memfd(), memfd());
-        let (vmm_cgroup, file_server_cgroup) =
-            (format!("{}/sandbox-vmm", self.cgroup), format!("{}/sandbox-fs", self.cgroup));
+        let [vmm_cgroup, file_server_cgroup] =
+            ["sandbox-vmm", "sandbox-fs"].map(|name| format!("{}/{name}", self.cgroup));
         cgroup::make(&vmm_cgroup).unwrap();
         cgroup::make(&file_server_cgroup).unwrap();
         let config = BootConfig {
-            vmm: "/usr/bin/qemu-system-x86_64".into(),
+            vmm: vmm.into(),
             file_server: "/usr/lib/qemu/virtiofsd".into(),
             kernel: image.kernel,
             initramfs: image.initramfs,
@@ -88,43 +126,57 @@ impl World {
             cpus: 1,
             memory: mebibytes << 20,
             uid: 2_000_000_000,
-            share,
+            share: self.share(),
             mac: None,
             vmm_cgroup,
             file_server_cgroup,
-            setup: GuestSetup {
-                id: "test".into(),
-                hostname: "test".into(),
-                pid: NamespaceMode::Container,
-                sysctls: Default::default(),
-                shm_size: 1 << 20,
-                link: None,
-                powered_on: 0,
-                seed: vec![7; 64],
-                init_seccomp: Vec::new(),
-            },
+            setup: setup(),
         };
-        let mut qemu = Qemu::new(pod);
-        let descriptors =
-            Descriptors { console: console.try_clone().unwrap(), messages: messages.try_clone().unwrap(), tap: None };
-        let processes = qemu.boot(&config, descriptors).unwrap();
-        println!("started in {:?}", started.elapsed());
-        let (ports, watched) = (qemu.attach().unwrap(), qemu.wait().unwrap());
-        Vm { qemu, console: console.into(), messages: messages.into(), ports, watched, processes }
+        let mut qemu = Qemu::new(self.dir.path().join("pod"));
+        let (console, messages) = (log(), log());
+        let descriptors = Descriptors {
+            console: console.try_clone().unwrap().into(),
+            messages: messages.try_clone().unwrap().into(),
+            tap: None,
+        };
+        let processes = qemu.boot(&config, descriptors)?;
+        let watched = qemu.wait()?;
+        Ok(Vm { qemu, console, messages, watched, processes })
+    }
+}
+
+fn setup() -> GuestSetup {
+    GuestSetup {
+        id: "test".into(),
+        hostname: "test".into(),
+        pid: NamespaceMode::Container,
+        sysctls: Default::default(),
+        shm_size: 1 << 20,
+        link: None,
+        powered_on: 0,
+        seed: vec![7; 64],
+        init_seccomp: Vec::new(),
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         let _ = cgroup::kill(&self.cgroup);
+        let _ = cofferdam_vm::share::remove(&self.share());
         cgroup::remove(&self.cgroup).unwrap();
     }
 }
 
+fn log() -> File {
+    let fd = memfd_create("log", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    ftruncate(&fd, 65536).unwrap();
+    fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::SHRINK).unwrap();
+    fd.into()
+}
+
 fn text(file: &File) -> String {
-    let mut copy = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file))).unwrap();
-    let mut bytes = Vec::new();
-    copy.read_to_end(&mut bytes).unwrap();
+    let mut bytes = vec![0; 65536];
+    file.read_exact_at(&mut bytes, 0).unwrap();
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
@@ -134,14 +186,21 @@ impl Vm {
         text(&self.console)
     }
 
-    pub fn messages(&self) -> String {
-        text(&self.messages)
+    /// QEMU and the file server.
+    pub fn pids(&self) -> [u32; 2] {
+        [self.processes.vmm, self.processes.file_server]
     }
 
     pub fn ended(&self) -> bool {
-        let mut polls: Vec<_> =
-            self.watched.iter().map(|(_, fd)| rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)).collect();
-        rustix::event::poll(&mut polls, Some(&rustix::event::Timespec::default())).unwrap() > 0
+        let mut polls: Vec<_> = self.watched.iter().map(|(_, fd)| PollFd::new(fd, PollFlags::IN)).collect();
+        poll(&mut polls, Some(&Timespec::default())).unwrap() > 0
+    }
+
+    pub fn wait_for(&self, line: &str) {
+        until(Duration::from_secs(60), line, || {
+            assert!(!self.ended(), "{}{}", self.console(), text(&self.messages));
+            self.console().contains(line)
+        });
     }
 
     pub fn stop(&mut self) {
@@ -149,11 +208,17 @@ impl Vm {
     }
 }
 
-pub fn until(limit: Duration, what: &str, mut done: impl FnMut() -> bool) -> Duration {
+/// Reaps it if it has ended.
+pub fn is_alive(pid: u32) -> bool {
+    use rustix::process::{Pid, WaitOptions, waitpid};
+    let _ = waitpid(Pid::from_raw(pid as i32), WaitOptions::NOHANG);
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+pub fn until(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
-    start.elapsed()
 }

@@ -31,7 +31,10 @@ pub(crate) fn arguments(config: &BootConfig, fds: Numbers) -> Vec<String> {
     };
     add("name", format!("cofferdam-{}", config.setup.id));
     add("sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".into());
-    add("machine", "q35,memory-backend=ram,usb=off,sata=off,smbus=off,vmport=off,i8042=off,hpet=off,graphics=off,dump-guest-core=off".into());
+    add(
+        "machine",
+        "q35,memory-backend=ram,usb=off,sata=off,smbus=off,vmport=off,i8042=off,hpet=off,dump-guest-core=off".into(),
+    );
     add("accel", accel);
     add("cpu", cpu.into());
     add("smp", format!("cpus={0},maxcpus={0}", config.cpus));
