@@ -1,5 +1,6 @@
 //! The one place that maps errors to gRPC codes.
 
+use cofferdam_netpolicy::PolicyError;
 use cofferdam_sandbox::{NetworkError, PodError, SandboxError};
 use cofferdam_store::StoreError;
 use tonic::{Code, Status};
@@ -109,6 +110,16 @@ impl From<NetworkError> for Error {
             NetworkError::Exhausted(_) => Error::Exhausted(error.to_string()),
             NetworkError::Precondition(what) => Error::Precondition(what),
             NetworkError::Failed { .. } => Error::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<PolicyError> for Error {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::Blocked(_) | PolicyError::Stopped => Error::Unavailable(error.to_string()),
+            PolicyError::Unknown(what) => Error::NotFound(what),
+            PolicyError::Backend(_) => Error::Internal(error.to_string()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! share; `spec` turns a CRI config into a container's spec. The seams to sandboxes, network, policy, tenants and images
 //! are traits, put together by `cri/daemon`.
 
+mod cgroup;
 mod containers;
 mod convert;
 mod error;
@@ -29,3 +30,4 @@ mod watch;
 pub use error::Error;
 pub use rpc::{ImageServer, RuntimeServer};
 pub use runtime::{Parts, Runtime, Settings};
+pub use streams::Backend;

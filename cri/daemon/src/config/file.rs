@@ -34,6 +34,8 @@ pub struct Config {
     pub streaming: Streaming,
     /// Images that are never removed.
     pub images: Images,
+    /// The daemon's own log.
+    pub log: Log,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             vm: Vm::default(),
             streaming: Streaming::default(),
             images: Images::default(),
+            log: Log::default(),
         }
     }
 }
@@ -121,17 +124,32 @@ impl Default for Network {
     }
 }
 
+/// Who makes pods' cgroups; kubelet is told by RuntimeConfig.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupDriver {
+    /// systemd on a node that was booted with it, else cgroupfs.
+    #[default]
+    Auto,
+    /// kubelet makes directories.
+    Cgroupfs,
+    /// kubelet makes slices.
+    Systemd,
+}
+
 /// `[cgroup]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cgroup {
     /// Shims, and pods without a cgroup parent, live below it.
     pub root: String,
+    /// How kubelet names pods' cgroups.
+    pub driver: CgroupDriver,
 }
 
 impl Default for Cgroup {
     fn default() -> Self {
-        Cgroup { root: "/cofferdam".into() }
+        Cgroup { root: "/cofferdam".into(), driver: CgroupDriver::Auto }
     }
 }
 
@@ -289,5 +307,19 @@ pub struct Streaming {
 impl Default for Streaming {
     fn default() -> Self {
         Streaming { address: std::net::SocketAddr::from(([127, 0, 0, 1], 0)) }
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter by module.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { level: "info".into() }
     }
 }

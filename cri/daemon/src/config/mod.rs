@@ -3,5 +3,5 @@
 mod file;
 mod load;
 
-pub use file::{ClusterSource, Config, NetworkMode, Unlabelled, VmAccel};
+pub use file::{CgroupDriver, ClusterSource, Config, Log, NetworkMode, Unlabelled, VmAccel};
 pub use load::{ConfigError, default_path, load};

@@ -67,7 +67,7 @@ async fn run_named(
     }
     let id = entry.spec.id.clone();
     runtime.parts.store.sandboxes.put(entry.clone()).await?;
-    match set_up(runtime, &config, entry).await {
+    match set_up(runtime, entry).await {
         Ok(()) => Ok(id),
         Err(error) => {
             if let Err(left) = runtime.remove_pod_now(&id).await {
@@ -176,7 +176,7 @@ fn id_maps(maps: &[cri::IdMapping]) -> Result<Vec<IdMap>, Error> {
     maps.iter().map(one).collect()
 }
 
-async fn set_up(runtime: &Arc<Runtime>, config: &cri::PodSandboxConfig, entry: SandboxEntry) -> Result<(), Error> {
+async fn set_up(runtime: &Arc<Runtime>, entry: SandboxEntry) -> Result<(), Error> {
     let (id, spec) = (entry.spec.id.clone(), entry.spec.clone());
     let networked = spec.namespaces.network == NamespaceMode::Pod;
     let lease = if networked { Some(lease(runtime, &id).await?) } else { None };

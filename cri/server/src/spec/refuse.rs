@@ -19,7 +19,7 @@ pub(crate) fn container(config: &cri::ContainerConfig) -> Result<(), SpecError> 
     let Some(security) = &linux.security_context else { return Ok(()) };
     selinux("linux.security_context.selinux_options", security.selinux_options.as_ref())?;
     apparmor("linux.security_context.apparmor", security.apparmor.as_ref())?;
-    if !matches!(security.apparmor_profile(), "" | "unconfined" | "runtime/default") {
+    if !matches!(security.apparmor_profile.as_str(), "" | "unconfined" | "runtime/default") {
         return Err(SpecError::new("linux.security_context.apparmor_profile", "AppArmor profiles are not supported"));
     }
     seccomp("linux.security_context.seccomp", security.seccomp.as_ref())?;

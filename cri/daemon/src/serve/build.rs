@@ -1,0 +1,117 @@
+//! Puts the parts together.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use cofferdam_cri_api::v1::CgroupDriver;
+use cofferdam_cri_server::{Parts, Runtime, Settings};
+use cofferdam_image::ImageService;
+use cofferdam_namespace::NamespaceFactory;
+use cofferdam_network::{BuiltinConfig, BuiltinNetwork};
+use cofferdam_pod_client::Launcher;
+use cofferdam_sandbox::SandboxFactory;
+use cofferdam_seccomp::Seccomp;
+use cofferdam_store::Store;
+use cofferdam_tenant_registry::SnapshotRegistry;
+
+use super::node::Node;
+use super::policy::{self, Policy};
+use super::{files, images, state_mount};
+use crate::config::{self, Config};
+
+/// Everything that runs.
+pub struct Daemon {
+    /// The configuration that it was started with; what a reload has changed since is in `reloaded`.
+    pub config: Config,
+    /// The configuration in force as far as it can be reloaded.
+    pub reloaded: RwLock<Config>,
+    /// Behind the CRI services.
+    pub runtime: Arc<Runtime>,
+    /// Policy.
+    pub policy: Policy,
+    /// Tenants.
+    pub tenants: Arc<SnapshotRegistry>,
+    /// Images.
+    pub images: Arc<ImageService>,
+    /// When it was started.
+    pub started: SystemTime,
+    network: Arc<BuiltinNetwork>,
+    _node: Node,
+}
+
+/// Builds everything; nothing is changed in the kernel but the claim of the table.
+pub async fn build(config: Config, node: Node) -> anyhow::Result<Daemon> {
+    // What can fail without having changed anything comes first; the table and its holder come last.
+    let factories = factories()?;
+    let store = Store::open(&config.root.join(files::STORE)).context("open the state")?;
+    let images = Arc::new(images::open(&config)?);
+    let network = Arc::new(BuiltinNetwork::new(BuiltinConfig {
+        interface_prefix: config.network.interface_prefix.clone(),
+        pod_cidrs: config.network.pod_cidrs.clone(),
+    })?);
+    let policy = policy::start(&config)?;
+    let system_namespaces = config.tenant.system_namespaces.iter().cloned().collect();
+    let tenants = Arc::new(SnapshotRegistry::new(&policy.source, config.tenant.system.clone(), system_namespaces));
+    let parts = Parts {
+        store,
+        factories,
+        network: network.clone(),
+        policy: policy.controller.clone(),
+        tenants: tenants.clone(),
+        images: images.clone(),
+        seccomp: Arc::new(Seccomp::default()),
+    };
+    let runtime = Runtime::new(settings(&config, &node), parts);
+    let started = SystemTime::now();
+    let reloaded = RwLock::new(config.clone());
+    Ok(Daemon { config, reloaded, runtime, policy, tenants, images, started, network, _node: node })
+}
+
+fn settings(config: &Config, node: &Node) -> Settings {
+    Settings {
+        state: config.state.clone(),
+        root: config.root.clone(),
+        cgroup_root: config.cgroup.root.trim_end_matches('/').to_owned(),
+        cgroup_driver: driver(config),
+        kubelet_root_dirs: config.kubelet.root_dirs.clone(),
+        user_namespace_range: config.tenant.user_namespace_range.map(|[first, size]| (first, size)),
+        boot_id: node.boot_id.clone(),
+    }
+}
+
+/// As sd_booted(3) decides it, unless the configuration does.
+fn driver(config: &Config) -> CgroupDriver {
+    let booted = || std::fs::symlink_metadata("/run/systemd/system").is_ok_and(|m| m.is_dir());
+    match config.cgroup.driver {
+        config::CgroupDriver::Systemd => CgroupDriver::Systemd,
+        config::CgroupDriver::Auto if booted() => CgroupDriver::Systemd,
+        config::CgroupDriver::Cgroupfs | config::CgroupDriver::Auto => CgroupDriver::Cgroupfs,
+    }
+}
+
+fn factories() -> anyhow::Result<Vec<Arc<dyn SandboxFactory>>> {
+    let launcher = Arc::new(Launcher::new(&shim()?)?);
+    Ok(vec![Arc::new(NamespaceFactory::new(launcher))])
+}
+
+/// The shim lies beside the daemon.
+fn shim() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("find the daemon's own program")?;
+    Ok(own.parent().unwrap_or(Path::new("/")).join("cofferdam-shim"))
+}
+
+impl Daemon {
+    /// The end: pods go on without a daemon. With none left, nothing is left on the node.
+    pub async fn leave(&self) -> anyhow::Result<()> {
+        self.network.drain().await;
+        if self.runtime.has_sandboxes() {
+            tracing::info!("sandboxes go on; their rules stay in force");
+            return Ok(());
+        }
+        self.policy.backend.shutdown().context("delete the nftables table")?;
+        let _ = std::fs::remove_file(self.config.state.join(files::NETNS));
+        state_mount::unbind(&self.config.state)
+    }
+}

@@ -1,0 +1,111 @@
+//! The daemon: configuration -> node -> parts -> recovery -> serving -> drain.
+//!
+//! ```text
+//!  load, refuse -> own root and state (locks, mounts) -> rules, network, images -> recover -> listen -> READY
+//!   SIGHUP: reload what can be               SIGTERM: drain; with no sandbox left take the table, the holder and the mount away
+//! ```
+//! This is the only place that knows implementations; everything else sees traits.
+
+mod addresses;
+mod build;
+mod files;
+mod images;
+mod listen;
+mod log;
+mod node;
+mod policy;
+mod reaper;
+mod reexec;
+mod refuse;
+mod reload;
+mod socket;
+mod state_mount;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::config::{self, Config};
+
+pub use build::Daemon;
+pub use reexec::reexec;
+
+/// What the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct ServeArgs {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--root`.
+    pub root: Option<PathBuf>,
+    /// `--state`.
+    pub state: Option<PathBuf>,
+    /// `--socket`.
+    pub socket: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    /// The configuration with what the command line overrides.
+    fn load(&self) -> anyhow::Result<Config> {
+        let mut config = config::load(self.config.as_deref())?;
+        let flags = [
+            ("--root", &self.root, &mut config.root),
+            ("--state", &self.state, &mut config.state),
+            ("--socket", &self.socket, &mut config.socket),
+        ];
+        for (flag, given, value) in flags {
+            if let Some(path) = given {
+                *value = std::path::absolute(path).with_context(|| format!("{flag} {}", path.display()))?;
+            }
+        }
+        refuse::check(&config)?;
+        Ok(config)
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever makes serving impossible or unsafe; nothing serves then.
+pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let config = args.load()?;
+    let log = log::start(&config.log)?;
+    socket::check(&config.socket)?;
+    let node = node::claim(&config)?;
+    let mut ends = listen::Ends::new()?;
+    reaper::start()?;
+    let daemon = Arc::new(build::build(config, node).await?);
+    let serving = match start(&daemon).await {
+        Ok(serving) => serving,
+        Err(error) => {
+            // With pods, their rules stay in force; without, nothing of the try is left.
+            return Err(match daemon.leave().await {
+                Ok(()) => error,
+                Err(left) => error.context(format!("{left:#}")),
+            });
+        }
+    };
+    loop {
+        match ends.next().await {
+            listen::Signal::Reload => reload::reload(&args, &daemon, &log).await,
+            listen::Signal::End(signal) => {
+                tracing::info!(signal, "ending");
+                break;
+            }
+        }
+    }
+    // Nobody is there to be told of a failure.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    serving.drain().await;
+    socket::remove(&daemon.config.socket);
+    daemon.leave().await
+}
+
+/// From recovery to the first answer.
+async fn start(daemon: &Arc<Daemon>) -> anyhow::Result<listen::Serving> {
+    daemon.runtime.recover().await.context("recovery")?;
+    let serving = listen::start(daemon).await?;
+    sd_notify::notify(&[sd_notify::NotifyState::Ready]).context("notify systemd")?;
+    tracing::info!(socket = %daemon.config.socket.display(), pid = std::process::id(), "serving");
+    Ok(serving)
+}

@@ -1,0 +1,76 @@
+//! What the daemon takes for itself on the node before it touches anything: root and state, the network namespace, limits.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use cofferdam_pod_client::identity;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{files, state_mount};
+use crate::config::Config;
+
+/// Descriptors that the daemon may have open: a few for each pod.
+const DESCRIPTORS: u64 = 1 << 20;
+
+/// Held as long as the daemon runs.
+pub struct Node {
+    /// Boot id of the node.
+    pub boot_id: String,
+    _locks: [File; 2],
+}
+
+/// Claims the node. Nothing of an earlier daemon is changed before both locks are held.
+pub fn claim(config: &Config) -> anyhow::Result<Node> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("cofferdam serve needs root");
+    }
+    let locks = [lock("root", &config.root)?, lock("state", &config.state)?];
+    let boot_id = identity::boot_id().context("read the boot id")?;
+    network_namespace(&config.state, &boot_id)?;
+    state_mount::bind(&config.state)?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("become the subreaper")?;
+    raise_descriptors().context("raise the limit of open files")?;
+    Ok(Node { boot_id, _locks: locks })
+}
+
+/// flock on the directory itself: it needs no file, and ends with the process.
+fn lock(key: &str, dir: &Path) -> anyhow::Result<File> {
+    let named = || format!("{key} {}", dir.display());
+    DirBuilder::new().recursive(true).mode(0o711).create(dir).with_context(named)?;
+    let file = File::open(dir).with_context(named)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => bail!("{}: another cofferdam uses it", named()),
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(named),
+    }
+}
+
+/// Links, addresses and rules of the pods are in the namespace of the first start; a daemon elsewhere would find none of them and
+/// protect nothing.
+fn network_namespace(state: &Path, boot_id: &str) -> anyhow::Result<()> {
+    let meta = fs::metadata("/proc/self/ns/net").context("look at the network namespace")?;
+    let mine = format!("{boot_id} {}:{}", meta.dev(), meta.ino());
+    let path = state.join(files::NETNS);
+    match fs::read_to_string(&path) {
+        Ok(before) if before.trim() == mine => Ok(()),
+        // Another boot: nothing of it lives.
+        Ok(before) if before.starts_with(boot_id) => bail!(
+            "this is another network namespace than the one this node's pods were started in; start it there with \
+             `nsenter --net=`, or remove {} if that one is gone",
+            path.display()
+        ),
+        Ok(_) => files::write(&path, &mine),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => files::write(&path, &mine),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+fn raise_descriptors() -> rustix::io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(DESCRIPTORS, |hard| hard.max(DESCRIPTORS));
+    let set = |limit: u64| setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: Some(limit) });
+    // fs.nr_open may be lower; then what was allowed before has to do.
+    set(wanted).or_else(|_| maximum.map_or(Ok(()), set))
+}

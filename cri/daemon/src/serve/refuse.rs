@@ -1,0 +1,30 @@
+//! Keys of the configuration that a later release brings: refused by name, never passed over.
+
+use crate::config::{ClusterSource, Config, ConfigError};
+
+/// Refuses what this release cannot do.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    let later = |key: &str, what: &str| {
+        Err(ConfigError::Value { key: key.into(), reason: format!("{what} is not supported yet") })
+    };
+    if config.cluster.source == ClusterSource::Kubernetes {
+        return later("cluster.source", "\"kubernetes\"");
+    }
+    if config.cluster.kubeconfig.is_some() {
+        return later("cluster.kubeconfig", "the API server as a source");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_server_as_a_source_is_refused_by_key() {
+        let mut config = Config::default();
+        check(&config).unwrap();
+        config.cluster.source = ClusterSource::Kubernetes;
+        assert!(check(&config).unwrap_err().to_string().starts_with("cluster.source: "));
+    }
+}
