@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cofferdam_netpolicy::backend::{BackendError, RuleBackend};
 use cofferdam_netpolicy::diff::diff;
-use cofferdam_netpolicy::ir::Snapshot;
+use cofferdam_netpolicy::ir::{Ruleset, Snapshot};
 use cofferdam_netpolicy::{
     ClusterSnapshot, ContainerPort, Explanation, LocalPod, NodeConfig, PolicyEngine, PolicyError, PolicySource, compile,
 };
@@ -56,6 +56,13 @@ impl Controller {
         let shared = Arc::new(Shared { backend, snapshots: snapshots.clone(), state: Mutex::new(state) });
         tokio::spawn(follow(Arc::downgrade(&shared), snapshots));
         Controller { shared }
+    }
+
+    /// The rules as policies and pods demand them now.
+    pub fn ruleset(&self) -> Ruleset {
+        let state = self.shared.state();
+        let pods: Vec<LocalPod> = state.pods.values().cloned().collect();
+        compile(&self.shared.snapshot(), &state.node, &pods)
     }
 
     /// Runs a change and its reconcile off the async threads; a change whose batch fails is taken back.

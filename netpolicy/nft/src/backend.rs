@@ -72,13 +72,17 @@ impl NftBackend {
         Ok(NftBackend { table: table.to_owned(), flags, inner: Mutex::new(inner), holder })
     }
 
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
     /// Process id of the holder (`status -o json`: holderPid).
     pub fn holder_pid(&self) -> Option<u32> {
         self.holder.as_ref().and_then(Holder::pid)
     }
 
     /// Deletes the table and ends the holder: the daemon ends and no sandbox is left.
-    pub fn shutdown(self) -> Result<(), BackendError> {
+    pub fn shutdown(&self) -> Result<(), BackendError> {
         let mut inner = self.lock();
         let exists = Reader::open()
             .and_then(|mut reader| reader.table(&self.table))
@@ -87,7 +91,7 @@ impl NftBackend {
             inner.apply(&Batch::delete_table(&self.table), self.flags)?;
         }
         drop(inner);
-        if let Some(holder) = self.holder {
+        if let Some(holder) = &self.holder {
             holder.end();
         }
         Ok(())

@@ -99,7 +99,7 @@ impl Holder {
     }
 
     /// Ends it for good.
-    pub(crate) fn end(self) {
+    pub(crate) fn end(&self) {
         self.shared.ending.store(true, Ordering::Release);
         let stream = self.shared.stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(mut stream) = stream

@@ -10,6 +10,7 @@ mod ffi;
 pub mod holder;
 mod key;
 mod read;
+mod show;
 mod socket;
 
 pub use backend::NftBackend;

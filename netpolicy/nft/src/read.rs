@@ -49,14 +49,26 @@ impl Reader {
         Ok(Snapshot { table: Some(table.to_owned()), chains: self.chains(table)?, sets: self.sets(table)? })
     }
 
-    fn chains(&mut self, table: &str) -> io::Result<BTreeMap<String, SeenChain>> {
-        let mut marks: BTreeMap<String, Vec<Option<Mark>>> = BTreeMap::new();
-        let rules = self.list(
+    /// What the counters of each chain's rules say, in order.
+    pub fn counters(&mut self, table: &str) -> io::Result<BTreeMap<String, Vec<Option<(u64, u64)>>>> {
+        let mut counters: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for rule in self.rules(table)? {
+            counters.entry(rule.chain).or_default().push(rule.counter);
+        }
+        Ok(counters)
+    }
+
+    fn rules(&mut self, table: &str) -> io::Result<Vec<ReadRule>> {
+        self.list(
             message::GET_RULE,
             |scratch, header| Ok(ffi::rule_list(scratch, header, table, None)?.to_vec()),
             ReadRule::parse,
-        )?;
-        for rule in rules {
+        )
+    }
+
+    fn chains(&mut self, table: &str) -> io::Result<BTreeMap<String, SeenChain>> {
+        let mut marks: BTreeMap<String, Vec<Option<Mark>>> = BTreeMap::new();
+        for rule in self.rules(table)? {
             marks.entry(rule.chain).or_default().push(Mark::parse(&rule.user_data));
         }
         let request =

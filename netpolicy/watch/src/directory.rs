@@ -1,7 +1,7 @@
 //! Follows a directory by inotify.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ const BURST: Duration = Duration::from_millis(20);
 /// `[cluster] source = "directory"`.
 pub struct DirectorySource {
     snapshots: watch::Sender<Arc<ClusterSnapshot>>,
+    config: Arc<Mutex<SourceConfig>>,
+    /// Weak, since the thread ends with the last sender that the watcher holds.
+    messages: std::sync::Weak<Sender<Message>>,
     /// Its end closes the channel of events, which ends the thread.
     _watcher: Arc<Mutex<RecommendedWatcher>>,
 }
@@ -31,24 +34,52 @@ impl DirectorySource {
     pub fn start(directory: &Path, config: SourceConfig) -> Result<Self, notify::Error> {
         let (send, events) = channel();
         // The receiver is gone only when the source is.
-        let watcher = notify::recommended_watcher(move |event| _ = send.send(event))?;
+        let send = Arc::new(send);
+        let messages = Arc::downgrade(&send);
+        let watcher = notify::recommended_watcher(move |event| _ = send.send(Message::Event(event)))?;
         let watcher = Arc::new(Mutex::new(watcher));
         // Watched before it is read, so that no change falls between.
         follow_path(&watcher, directory)?;
-        let mut loader = Loader::new(directory, config);
+        let mut loader = Loader::new(directory, config.clone());
+        let config = Arc::new(Mutex::new(config));
+        let latest = config.clone();
         let snapshots = watch::Sender::new(Arc::new(loader.load()));
         let (to, weak, directory) = (snapshots.clone(), Arc::downgrade(&watcher), directory.to_owned());
         std::thread::Builder::new().name("cluster-dir".into()).spawn(move || {
-            while burst(&events) {
+            while let Some(waiting) = burst(&events) {
                 if let Some(watcher) = weak.upgrade()
                     && let Err(error) = follow_path(&watcher, &directory)
                 {
                     tracing::error!(directory = %directory.display(), %error, "changes of cluster objects are not seen");
                 }
+                loader.set_config(latest.lock().unwrap_or_else(PoisonError::into_inner).clone());
                 publish(&to, loader.load());
+                // Whoever has stopped waiting needs no answer.
+                waiting.into_iter().for_each(|waiter| _ = waiter.send(()));
             }
         })?;
-        Ok(DirectorySource { snapshots, _watcher: watcher })
+        Ok(DirectorySource { snapshots, config, messages, _watcher: watcher })
+    }
+
+    /// What the configuration says beside the objects has changed; a new snapshot follows.
+    pub fn set_config(&self, config: SourceConfig) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        let (done, _) = channel();
+        self.send(Message::Refresh(done));
+    }
+
+    /// Waits until what is in the directory now is in the snapshot. `false`: it was not within this time. Blocks.
+    pub fn refresh(&self, patience: Duration) -> bool {
+        let (done, answer) = channel();
+        self.send(Message::Refresh(done));
+        answer.recv_timeout(patience).is_ok()
+    }
+
+    fn send(&self, message: Message) {
+        if let Some(messages) = self.messages.upgrade() {
+            // The thread is gone only when it panicked.
+            let _ = messages.send(message);
+        }
     }
 }
 
@@ -84,27 +115,40 @@ fn follow_path(watcher: &Mutex<RecommendedWatcher>, directory: &Path) -> Result<
     Ok(())
 }
 
-/// Waits for a change and the end of its burst; `false`: the source is gone.
-fn burst(events: &Receiver<notify::Result<notify::Event>>) -> bool {
+/// What wakes the thread.
+enum Message {
+    /// Something happened on the disk.
+    Event(notify::Result<notify::Event>),
+    /// Somebody wants a new snapshot, and to be told of it.
+    Refresh(Sender<()>),
+}
+
+/// Waits for a change and the end of its burst: who is to be told; `None`: the source is gone.
+fn burst(messages: &Receiver<Message>) -> Option<Vec<Sender<()>>> {
     let interesting = |event: &notify::Result<notify::Event>| {
         event.as_ref().map_or(true, |e| !matches!(e.kind, EventKind::Access(access) if !is_close_write(access)))
     };
+    let mut waiting = Vec::new();
     loop {
-        match events.recv() {
-            Ok(event) if interesting(&event) => break,
-            Ok(_) => {}
-            Err(_) => return false,
+        match messages.recv().ok()? {
+            Message::Refresh(waiter) => {
+                waiting.push(waiter);
+                break;
+            }
+            Message::Event(event) if interesting(&event) => break,
+            Message::Event(_) => {}
         }
     }
     let end = Instant::now() + BURST;
     while Instant::now() < end {
-        match events.recv_timeout(QUIET) {
-            Ok(_) => {}
-            Err(RecvTimeoutError::Timeout) => return true,
-            Err(RecvTimeoutError::Disconnected) => return false,
+        match messages.recv_timeout(QUIET) {
+            Ok(Message::Refresh(waiter)) => waiting.push(waiter),
+            Ok(Message::Event(_)) => {}
+            Err(RecvTimeoutError::Timeout) => break,
+            Err(RecvTimeoutError::Disconnected) => return None,
         }
     }
-    true
+    Some(waiting)
 }
 
 fn is_close_write(access: notify::event::AccessKind) -> bool {

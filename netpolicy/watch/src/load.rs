@@ -68,6 +68,11 @@ impl Loader {
         Loader { directory: directory.into(), config, files: BTreeMap::new(), ever_good: false }
     }
 
+    /// Another configuration from the next load on.
+    pub fn set_config(&mut self, config: SourceConfig) {
+        self.config = config;
+    }
+
     /// The directory as it is now.
     pub fn load(&mut self) -> ClusterSnapshot {
         let mut snapshot = self.config.base();

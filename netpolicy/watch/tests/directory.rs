@@ -142,3 +142,18 @@ fn an_object_among_others_in_one_file_is_not_overwritten() {
     fs::write(dir.path().join("all.yaml"), format!("{ACME}---\n{SHOP}")).unwrap();
     assert!(matches!(edit::apply(dir.path(), "in.yaml", ACME), Err(EditError::Elsewhere { .. })));
 }
+
+#[test]
+fn a_refresh_shows_what_was_written_before_it_and_a_new_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = DirectorySource::start(dir.path(), SourceConfig::default()).unwrap();
+    for round in 0..20 {
+        let name = format!("n{round}");
+        fs::write(dir.path().join(format!("{name}.yaml")), SHOP.replace("shop", &name)).unwrap();
+        assert!(source.refresh(Duration::from_secs(5)));
+        assert!(source.snapshots().borrow().namespaces.contains_key(&name), "{name}");
+    }
+    source.set_config(SourceConfig { refuse_unlabelled: true, ..Default::default() });
+    assert!(source.refresh(Duration::from_secs(5)));
+    assert!(source.snapshots().borrow().refuse_unlabelled);
+}

@@ -1,7 +1,7 @@
 //! Tenants: which tenant a namespace belongs to, from the live snapshot.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,15 +16,35 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Resolves from snapshots; the tenant `system` from the config alone, so that static pods start before any watch.
 pub struct SnapshotRegistry {
     snapshots: watch::Receiver<Arc<ClusterSnapshot>>,
-    system: Arc<Tenant>,
-    system_namespaces: BTreeSet<String>,
+    system: RwLock<System>,
+}
+
+struct System {
+    tenant: Arc<Tenant>,
+    namespaces: BTreeSet<String>,
+}
+
+impl System {
+    fn new(spec: TenantSpec, namespaces: BTreeSet<String>) -> Self {
+        System { tenant: Arc::new(Tenant { name: SYSTEM_TENANT.into(), spec }), namespaces }
+    }
 }
 
 impl SnapshotRegistry {
     /// A registry over a source.
     pub fn new(source: &dyn PolicySource, system: TenantSpec, system_namespaces: BTreeSet<String>) -> Self {
-        let system = Arc::new(Tenant { name: SYSTEM_TENANT.into(), spec: system });
-        SnapshotRegistry { snapshots: source.snapshots(), system, system_namespaces }
+        let system = RwLock::new(System::new(system, system_namespaces));
+        SnapshotRegistry { snapshots: source.snapshots(), system }
+    }
+
+    /// The configuration's tenant `system` has changed.
+    pub fn set_system(&self, system: TenantSpec, system_namespaces: BTreeSet<String>) {
+        *self.system.write().unwrap_or_else(PoisonError::into_inner) = System::new(system, system_namespaces);
+    }
+
+    fn system_of(&self, namespace: &str) -> Option<Arc<Tenant>> {
+        let system = self.system.read().unwrap_or_else(PoisonError::into_inner);
+        system.namespaces.contains(namespace).then(|| system.tenant.clone())
     }
 }
 
@@ -54,8 +74,8 @@ fn look_up(snapshot: &ClusterSnapshot, namespace: &str) -> Option<Result<Arc<Ten
 #[async_trait]
 impl TenantRegistry for SnapshotRegistry {
     async fn resolve(&self, namespace: &str) -> Result<Arc<Tenant>, ResolveError> {
-        if self.system_namespaces.contains(namespace) {
-            return Ok(self.system.clone());
+        if let Some(system) = self.system_of(namespace) {
+            return Ok(system);
         }
         let mut snapshots = self.snapshots.clone();
         let deadline = Instant::now() + PATIENCE;

@@ -10,6 +10,7 @@
 
 mod expr;
 mod set;
+mod text;
 
 pub use expr::{
     CmpOp, Expr, Field, NFPROTO_IPV4, NFPROTO_IPV6, Nat, Value, Verdict, ct_direction, ct_state, ct_status, fib_type,

@@ -72,10 +72,12 @@ impl ReadChain {
     }
 }
 
-/// A rule: its chain and what was written into its user data.
+/// A rule: its chain, what was written into its user data, and what its first counter has counted.
 pub struct ReadRule {
     pub chain: String,
     pub user_data: Vec<u8>,
+    /// Packets and bytes.
+    pub counter: Option<(u64, u64)>,
 }
 
 impl ReadRule {
@@ -96,8 +98,35 @@ impl ReadRule {
             Some(ReadRule {
                 chain: text(sys::nftnl_rule_get_str(object.ptr(), sys::NFTNL_RULE_CHAIN as u16)),
                 user_data,
+                counter: counter(&object),
             })
         }
+    }
+}
+
+fn counter(rule: &Rule) -> Option<(u64, u64)> {
+    // SAFETY: a live rule; the iterator goes before it, and expressions belong to the rule. Names are compared before they go.
+    unsafe {
+        let iterator = sys::nftnl_expr_iter_create(rule.ptr());
+        if iterator.is_null() {
+            return None;
+        }
+        let mut found = None;
+        loop {
+            let expression = sys::nftnl_expr_iter_next(iterator);
+            if expression.is_null() {
+                break;
+            }
+            if text(sys::nftnl_expr_get_str(expression, sys::NFTNL_EXPR_NAME as u16)) == "counter" {
+                found = Some((
+                    sys::nftnl_expr_get_u64(expression, sys::NFTNL_EXPR_CTR_PACKETS as u16),
+                    sys::nftnl_expr_get_u64(expression, sys::NFTNL_EXPR_CTR_BYTES as u16),
+                ));
+                break;
+            }
+        }
+        sys::nftnl_expr_iter_destroy(iterator);
+        found
     }
 }
 
