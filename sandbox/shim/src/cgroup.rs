@@ -1,17 +1,14 @@
 //! The shim's own cgroup: one of Cofferdam's, never below a pod's, where kubelet's limits and its killing would reach it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Joins a cgroup in every v1 hierarchy, or in cgroup2 where it is alone.
 pub fn join(cgroup: &str) -> io::Result<()> {
     for file in files(&fs::read_to_string("/proc/self/mountinfo")?, cgroup) {
-        match fs::OpenOptions::new().write(true).open(&file).and_then(|mut file| io::Write::write_all(&mut file, b"0"))
-        {
-            Err(error) => return Err(io::Error::new(error.kind(), format!("join {}: {error}", file.display()))),
-            Ok(()) => {}
-        }
+        let written = fs::OpenOptions::new().write(true).open(&file).and_then(|mut file| file.write_all(b"0"));
+        written.map_err(|error| io::Error::new(error.kind(), format!("join {}: {error}", file.display())))?;
     }
     Ok(())
 }
@@ -59,8 +56,8 @@ mod tests {
     #[test]
     fn cgroup2_is_joined_where_it_is_alone_or_beside_a_named_hierarchy() {
         let procs = PathBuf::from("/sys/fs/cgroup/unified/a/cgroup.procs");
-        assert_eq!(files(V2, "/a"), [procs.clone()]);
         assert_eq!(files(&[NAMED, V2].concat(), "a").last(), Some(&procs));
+        assert_eq!(files(V2, "/a"), [procs]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use cofferdam_container::PodRunner;
 use cofferdam_sandbox::{PodError, ShimConfig, ShimKind};
-use cofferdam_supervisor::{End, Engine, ExitRecords, serve, serve_broken};
+use cofferdam_supervisor::{End, Engine, ExitRecords, RemoteBackend, serve, serve_broken, serve_vm};
 
 fn main() -> ExitCode {
     let end = match process::take_descriptors() {
@@ -36,29 +36,32 @@ fn run(listener: OwnedFd, config: &[u8]) -> End {
         Ok(config) => config,
         Err(reason) => return serve_broken(listener, &reason),
     };
-    let joined = cgroup::join(&config.shim_cgroup).map_err(|error| PodError::Failed(error.to_string()));
-    match joined.and_then(|()| engine(&config)) {
-        Ok(engine) => {
+    match prepare(&config) {
+        Ok(prepared) => {
             // The seccomp program of the init is no longer needed.
             drop(config);
-            serve(listener, engine)
+            match prepared {
+                Prepared::Namespace(engine) => serve(listener, *engine),
+                Prepared::Vm(backend) => serve_vm(listener, *backend),
+            }
         }
         Err(error) => serve_broken(listener, &error.to_string()),
     }
 }
 
-fn engine(config: &ShimConfig) -> Result<Engine, PodError> {
-    match &config.kind {
-        ShimKind::Namespace(namespaces) => {
-            let exits = exits(config)?;
-            let runner = PodRunner::new(namespaces, config)?;
-            Ok(Engine::new(Box::new(runner), exits))
-        }
-        ShimKind::Vm => Err(PodError::Invalid("this shim was built without VM sandboxes".into())),
-    }
+enum Prepared {
+    Namespace(Box<Engine>),
+    Vm(Box<RemoteBackend>),
 }
 
-fn exits(config: &ShimConfig) -> Result<ExitRecords, PodError> {
-    let failed = |error| PodError::Failed(format!("exit records in {}: {error}", config.dir.display()));
-    ExitRecords::create(&config.dir).map_err(failed)
+fn prepare(config: &ShimConfig) -> Result<Prepared, PodError> {
+    cgroup::join(&config.shim_cgroup).map_err(|error| PodError::Failed(error.to_string()))?;
+    let exits = ExitRecords::create(&config.dir)
+        .map_err(|error| PodError::Failed(format!("exit records in {}: {error}", config.dir.display())))?;
+    Ok(match &config.kind {
+        ShimKind::Namespace(namespaces) => {
+            Prepared::Namespace(Box::new(Engine::new(Box::new(PodRunner::new(namespaces, config)?), exits)))
+        }
+        ShimKind::Vm => Prepared::Vm(Box::new(RemoteBackend::new(Box::new(cofferdam_vmm::machine(config)), exits))),
+    })
 }

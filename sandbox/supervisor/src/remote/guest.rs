@@ -37,7 +37,7 @@ impl RemoteBackend {
         while let Some(guest) = &mut self.guest {
             let Some(frame) = guest.ports[port].next_frame()? else { return Ok(()) };
             let Some(body) = frame.body else { return Err(Fault::Closed("an empty frame".into())) };
-            self.from_guest(cx, port, body)
+            self.take_frame(cx, port, body)
                 .map_err(|nonsense| Fault::Closed(format!("the guest talks nonsense: {nonsense}")))?;
             if cx.end.is_some() {
                 return Ok(());
@@ -46,7 +46,7 @@ impl RemoteBackend {
         Ok(())
     }
 
-    fn from_guest(&mut self, cx: &mut Context, port: usize, body: Body) -> Result<(), String> {
+    fn take_frame(&mut self, cx: &mut Context, port: usize, body: Body) -> Result<(), String> {
         let greeted = self.guest.as_ref().is_some_and(|guest| guest.greeted[port]);
         match (body, port) {
             (Body::HelloReply(reply), _) if self.phase == Phase::Greeting => self.hello(cx, port, &reply),

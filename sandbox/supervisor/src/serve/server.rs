@@ -182,14 +182,11 @@ impl<'a, B: Backend> Server<'a, B> {
         if let Some(connection) = self.cx.connections.get_mut(&id) {
             connection.dirty |= ready.write;
         }
-        while ready.read {
+        // What follows nonsense on a port may already be the next hello; a socket's connection is over.
+        while ready.read && self.cx.connections.contains_key(&id) {
             match self.read(id, port) {
                 Ok(()) => return,
                 Err(fault) => self.fault(id, &fault),
-            }
-            // What follows nonsense on a port may already be the next hello; a socket's connection is over.
-            if !self.cx.connections.contains_key(&id) {
-                return;
             }
         }
     }
