@@ -1,0 +1,327 @@
+//! A Pod as a file says it, and nothing else: a field that is not here is refused by name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+/// A Pod.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PodManifest {
+    #[serde(skip_serializing, rename = "kind")]
+    pub(super) _kind: IgnoredAny,
+    /// `v1`.
+    pub api_version: String,
+    /// Metadata.
+    pub metadata: Metadata,
+    /// Spec.
+    pub spec: PodSpec,
+}
+
+/// Metadata.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Metadata {
+    pub name: String,
+    pub namespace: Option<String>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Spec of a Pod.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PodSpec {
+    pub containers: Vec<Container>,
+    #[serde(default)]
+    pub volumes: Vec<Volume>,
+    #[serde(default)]
+    pub restart_policy: RestartPolicy,
+    pub runtime_class_name: Option<String>,
+    pub hostname: Option<String>,
+    pub termination_grace_period_seconds: Option<u32>,
+    #[serde(default)]
+    pub dns_policy: DnsPolicy,
+    pub dns_config: Option<DnsConfig>,
+    #[serde(default)]
+    pub host_network: bool,
+    #[serde(rename = "hostPID", default)]
+    pub host_pid: bool,
+    #[serde(rename = "hostIPC", default)]
+    pub host_ipc: bool,
+    pub host_users: Option<bool>,
+    #[serde(default)]
+    pub share_process_namespace: bool,
+    #[serde(default)]
+    pub security_context: PodSecurity,
+}
+
+/// What Kubernetes does when a container ends; here nobody does it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum RestartPolicy {
+    #[default]
+    Always,
+    OnFailure,
+    Never,
+}
+
+/// Without a cluster's DNS, `ClusterFirst` is `Default`, as with a kubelet that knows none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum DnsPolicy {
+    #[default]
+    ClusterFirst,
+    Default,
+    None,
+}
+
+/// With `dnsPolicy: None`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DnsConfig {
+    pub nameservers: Vec<String>,
+    pub searches: Vec<String>,
+    pub options: Vec<DnsOption>,
+}
+
+/// An option of resolv.conf.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DnsOption {
+    pub name: String,
+    pub value: Option<String>,
+}
+
+/// Of the whole pod.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct PodSecurity {
+    pub run_as_user: Option<i64>,
+    pub run_as_group: Option<i64>,
+    pub run_as_non_root: Option<bool>,
+    pub supplemental_groups: Vec<i64>,
+    pub supplemental_groups_policy: GroupsPolicy,
+    pub seccomp_profile: Option<Seccomp>,
+    pub sysctls: Vec<Sysctl>,
+}
+
+/// Whether the image's groups count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum GroupsPolicy {
+    #[default]
+    Merge,
+    Strict,
+}
+
+/// A kernel parameter.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sysctl {
+    pub name: String,
+    pub value: String,
+}
+
+/// A seccomp profile.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Seccomp {
+    pub r#type: SeccompType,
+    pub localhost_profile: Option<String>,
+}
+
+/// Kinds of profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub enum SeccompType {
+    RuntimeDefault,
+    Unconfined,
+    Localhost,
+}
+
+/// A container.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Container {
+    pub name: String,
+    pub image: String,
+    pub image_pull_policy: Option<PullPolicy>,
+    #[serde(default)]
+    pub command: Vec<String>,
+    #[serde(default)]
+    pub args: Vec<String>,
+    #[serde(default)]
+    pub working_dir: String,
+    #[serde(default)]
+    pub env: Vec<EnvVar>,
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    #[serde(default)]
+    pub volume_mounts: Vec<VolumeMount>,
+    #[serde(default)]
+    pub resources: Resources,
+    #[serde(default)]
+    pub security_context: ContainerSecurity,
+    #[serde(default)]
+    pub stdin: bool,
+    #[serde(default)]
+    pub stdin_once: bool,
+    #[serde(default)]
+    pub tty: bool,
+}
+
+/// When to pull; unset: always for the tag `latest`, else if absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub enum PullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+/// An environment variable.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvVar {
+    pub name: String,
+    #[serde(default)]
+    pub value: String,
+}
+
+/// A port of a container; policies know it by its name.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Port {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    pub container_port: u16,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub host_port: u16,
+    #[serde(rename = "hostIP", default, skip_serializing_if = "String::is_empty")]
+    pub host_ip: String,
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+fn is_zero(port: &u16) -> bool {
+    *port == 0
+}
+
+/// Of a port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Protocol {
+    #[default]
+    TCP,
+    UDP,
+    SCTP,
+}
+
+/// Where a volume appears.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct VolumeMount {
+    pub name: String,
+    pub mount_path: String,
+    #[serde(default)]
+    pub read_only: bool,
+    #[serde(default)]
+    pub mount_propagation: Propagation,
+}
+
+/// Of a mount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Propagation {
+    #[default]
+    None,
+    HostToContainer,
+    Bidirectional,
+}
+
+/// Limits and requests as quantities.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resources {
+    pub limits: Amounts,
+    pub requests: Amounts,
+}
+
+/// CPU and memory.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Amounts {
+    pub cpu: Option<String>,
+    pub memory: Option<String>,
+}
+
+/// Of a container.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct ContainerSecurity {
+    pub run_as_user: Option<i64>,
+    pub run_as_group: Option<i64>,
+    pub run_as_non_root: Option<bool>,
+    pub privileged: bool,
+    pub allow_privilege_escalation: Option<bool>,
+    pub read_only_root_filesystem: bool,
+    pub capabilities: Capabilities,
+    pub seccomp_profile: Option<Seccomp>,
+}
+
+/// Beside the usual ones.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Capabilities {
+    pub add: Vec<String>,
+    pub drop: Vec<String>,
+}
+
+/// A volume: exactly one of the two.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Volume {
+    pub name: String,
+    pub host_path: Option<HostPath>,
+    pub empty_dir: Option<EmptyDir>,
+}
+
+/// A path of the node.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostPath {
+    pub path: String,
+    #[serde(default)]
+    pub r#type: HostPathType,
+}
+
+/// What must be there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum HostPathType {
+    #[default]
+    #[serde(rename = "")]
+    Any,
+    DirectoryOrCreate,
+    Directory,
+    FileOrCreate,
+    File,
+    Socket,
+    CharDevice,
+    BlockDevice,
+}
+
+/// A directory that lives as long as the pod, on disk.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmptyDir {}
+
+impl PodManifest {
+    /// The namespace; `default` when the file names none.
+    pub fn namespace(&self) -> &str {
+        self.metadata.namespace.as_deref().unwrap_or("default")
+    }
+}
+
+impl fmt::Display for PodManifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace(), self.metadata.name)
+    }
+}
