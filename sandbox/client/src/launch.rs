@@ -59,7 +59,7 @@ impl Launcher {
         let connected = async {
             let socket = socket::connect(&config.dir)
                 .await
-                .map_err(|error| SandboxError::failed("connection to the shim", error))?;
+                .map_err(|error| PodError::Gone(format!("connection to the shim: {error}")))?;
             Connection::open(socket).await.map_err(SandboxError::from)
         };
         let ended = |status: Option<String>| {

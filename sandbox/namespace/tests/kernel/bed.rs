@@ -31,10 +31,16 @@ pub fn root_or_skip() -> bool {
     root
 }
 
+/// Tests another shim than that of this source: the released one.
+pub const SHIM: &str = "COFFERDAM_TEST_SHIM";
+
 /// The shim of this very source: cargo builds no other package's binary for a test by itself.
 fn shim() -> &'static Path {
-    static SHIM: OnceLock<PathBuf> = OnceLock::new();
-    SHIM.get_or_init(|| {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        if let Some(path) = std::env::var_os(SHIM) {
+            return path.into();
+        }
         let built = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "cofferdam-shim"]).status().unwrap();
         assert!(built.success(), "cargo build -p cofferdam-shim");
         let deps = std::env::current_exe().unwrap();
@@ -186,6 +192,13 @@ pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never came: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A value of a process's memory, KiB.
+pub fn memory(pid: u32, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 async fn next(events: &mut broadcast::Receiver<PodEvent>) -> PodEvent {
