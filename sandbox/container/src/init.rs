@@ -1,11 +1,15 @@
 //! The init of a shared PID namespace: its PID 1, without capabilities or descriptors.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use cofferdam_sys::process::{CLONE_NEWNS, CLONE_NEWPID, CLONE_PARENT, Spawned};
 use cofferdam_sys::{cred, process, seccomp, signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::CWD;
+use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::Error;
 use crate::cgroup::Cgroup;
@@ -13,6 +17,9 @@ use crate::error::Step;
 use crate::namespaces::{PodNamespaceFds, pivot_here, reap};
 use crate::place::new_fs;
 use crate::wire::{Channel, Message};
+
+/// How long the kernel may take to end a killed PID namespace.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl PodNamespaceFds {
     /// Starts the init of a shared PID namespace, in a cgroup of its own.
@@ -97,4 +104,26 @@ fn hidden_proc() -> Result<OwnedFd, Error> {
     };
     attach().step("give the pod's init an empty root")?;
     Ok(proc)
+}
+
+/// Ends the init, and with it all that is left in its PID namespace. The kernel lets it go only when all others there are reaped,
+/// and execs in it are children of this process: whatever has ended is reaped while waiting, since nothing is to come after this.
+pub(crate) fn end(pidfd: &OwnedFd) -> Result<(), Error> {
+    // It may have ended by itself.
+    let _ = pidfd_send_signal(pidfd, Signal::KILL);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let pause = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&pause)) {
+            Ok(1..) => break,
+            Ok(0) | Err(Errno::INTR) if Instant::now() < deadline => {
+                while let Ok(Some(_)) = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {}
+            }
+            Ok(_) => return Err(Error::failed("end the pod's init", "it does not end")),
+            Err(error) => return Err(Error::failed("end the pod's init", error)),
+        }
+    }
+    // Reaped already, here or by who waits for all children.
+    let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    Ok(())
 }

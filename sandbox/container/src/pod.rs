@@ -17,7 +17,7 @@ use crate::launch::{self, PidPlace, Plan};
 use crate::namespaces::{PodNamespaceFds, reap, unpin};
 use crate::stdio::Launched;
 use crate::wire::{Channel, Message};
-use crate::{Error, check, shm};
+use crate::{Error, check, init, shm};
 
 /// The cgroup of a shared PID namespace's init, below the pod's. Two attempts of a pod have one parent, so it ends with the sandbox's id.
 const INIT_CGROUP: &str = "sandbox-init";
@@ -204,13 +204,8 @@ impl PodRunner {
     pub fn close(&mut self) -> Result<(), Error> {
         let mut result = Ok(());
         if let Some(cgroup) = self.init_cgroup.take() {
-            if let Some(init) = &self.namespaces.init {
-                // Not by its cgroup alone: on v2 a kill is told later.
-                let _ = rustix::process::pidfd_send_signal(&init.pidfd, rustix::process::Signal::KILL);
-                // ECHILD: somebody else has reaped it.
-                drop(reap(&init.pidfd));
-            }
-            result = cgroup.remove();
+            let ended = self.namespaces.init.as_ref().map_or(Ok(()), |init| init::end(&init.pidfd));
+            result = ended.and(cgroup.remove());
         }
         let unpinned = self.netns.take().map_or(Ok(()), |path| unpin(&path));
         let unmounted = self.shm.take().map_or(Ok(()), |path| shm::unmount(&path));

@@ -131,7 +131,8 @@ pub fn execve(path: &CString, args: &[CString], env: &[CString]) -> io::Error {
 /// prctl's.
 pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
     // SAFETY: takes numbers only.
-    check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable), 0, 0, 0) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable), 0, 0, 0) })
+        .map(drop)
 }
 
 /// close_range(first, all, CLOSE_RANGE_CLOEXEC).
@@ -172,7 +173,8 @@ pub fn dup_to(from: BorrowedFd<'_>, to: i32) -> io::Result<()> {
 pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = [soft, hard];
     // SAFETY: the kernel reads two 64-bit numbers and writes nothing.
-    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), std::ptr::null_mut::<u64>()) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), std::ptr::null_mut::<u64>()) })
+        .map(drop)
 }
 
 /// Makes the caller's session own the terminal.

@@ -10,6 +10,7 @@ pub const CASES: &[crate::Case] = &[
     ("the_end_of_a_container_kills_its_children_only", ends),
     ("a_tracer_sees_no_shim_and_nothing_of_the_node", tracer),
     ("a_container_joins_anothers_pid_namespace", target),
+    ("closing_waits_for_no_exec", close),
 ];
 
 fn shared() -> Bed {
@@ -67,12 +68,12 @@ fn tracer() {
     let (mut container, launched) = pod.start(&spec);
     for round in 0..40 {
         // With and without a program that takes CAP_SYS_ADMIN to be loaded; created ones wait.
-        let mut other = pod.spec("sleep 0.01", |_| {});
+        let mut other = pod.spec("while [ ! -e /go ]; do sleep 0.01; done", |_| {});
         other.seccomp = if round % 2 == 0 { Vec::new() } else { crate::bed::deny(u32::MAX) };
         let (mut waiting, process) = pod.runner.create(&other).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         waiting.start().unwrap();
-        end(waiting.exec(&exec_spec(&other, "true")).unwrap());
+        end(waiting.exec(&exec_spec(&other, "touch /go")).unwrap());
         assert_eq!(end(process).code, 0);
         waiting.remove().unwrap();
     }
@@ -101,4 +102,17 @@ fn target() {
         end(launched);
         container.remove().unwrap();
     }
+}
+
+fn close() {
+    let mut pod = shared();
+    let spec = pod.spec("sleep 100", |_| {});
+    let (mut container, launched) = pod.start(&spec);
+    let exec = container.exec(&exec_spec(&spec, "sleep 100")).unwrap();
+    container.signal_all(9).unwrap();
+    end(launched);
+    container.remove().unwrap();
+    // The exec was killed, and nobody has reaped it.
+    pod.runner.close().unwrap();
+    drop(exec);
 }
