@@ -1,0 +1,261 @@
+//! A shim's server on a thread of its own, with the test at both of its ends.
+
+use std::fs::File;
+use std::io::{IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cofferdam_pod_api::{
+    Body, Boot, Create, Decoder, Hello, MAX_FRAME, Op, Outcome, Request, Response, Status, StreamData, answer, encode,
+    event, opening, status_to, sync_after_magic,
+};
+use cofferdam_sandbox::{ContainerRootfs, ContainerSpec, ContainerState, ContainerStatus, PodError, Stdio};
+use cofferdam_supervisor::{BootedMachine, End, ExitRecords, Machine, RemoteBackend, serve_vm};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+/// Root (the server takes no other requester), or a visible skip; CI has to be root.
+pub fn root_or_skip() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    assert!(root || std::env::var_os("CI").is_none(), "this test needs root, and CI has to run it");
+    if !root {
+        eprintln!("skipped: needs root");
+    }
+    root
+}
+
+pub fn pair() -> (UnixStream, UnixStream) {
+    UnixStream::pair().unwrap()
+}
+
+pub fn request(id: u64, op: Op) -> Body {
+    Body::Request(Request { id, fds: 0, op: Some(op) })
+}
+
+pub fn data(stream: u32, channel: u32, data: &[u8]) -> Body {
+    Body::StreamData(StreamData { stream, channel, data: data.to_vec(), eof: false })
+}
+
+pub fn status(id: &str, pid: u32) -> Status {
+    let state = ContainerState::Created;
+    status_to(&ContainerStatus { id: id.into(), state, pid, started_at: None, exit: None })
+}
+
+/// One end of a connection.
+pub struct Peer {
+    stream: UnixStream,
+    decoder: Decoder,
+    synced: bool,
+}
+
+impl Peer {
+    pub fn new(stream: UnixStream) -> Peer {
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Peer { stream, decoder: Decoder::new(MAX_FRAME), synced: false }
+    }
+
+    pub fn raw(&mut self, bytes: &[u8]) {
+        // The server may be gone already: that is what some tests wait for.
+        let _ = self.stream.write_all(bytes);
+    }
+
+    pub fn send(&mut self, body: &Body) {
+        let mut bytes = Vec::new();
+        encode(&body.clone().into(), &mut bytes);
+        self.raw(&bytes);
+    }
+
+    fn send_fd(&mut self, body: &Body, fd: &OwnedFd) {
+        let mut bytes = Vec::new();
+        encode(&body.clone().into(), &mut bytes);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [fd.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+        assert_eq!(
+            sendmsg(&self.stream, &[IoSlice::new(&bytes)], &mut control, SendFlags::empty()).unwrap(),
+            bytes.len()
+        );
+    }
+
+    pub fn try_receive(&mut self) -> Option<Body> {
+        loop {
+            let frame = match self.synced {
+                true => self.decoder.next_frame(),
+                false => sync_after_magic(&mut self.decoder, &mut self.synced),
+            };
+            if let Some(frame) = frame.unwrap() {
+                return frame.body;
+            }
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(length) => self.decoder.push(&buffer[..length]),
+                Err(error) => panic!("nothing came: {error}"),
+            }
+        }
+    }
+
+    pub fn receive(&mut self) -> Body {
+        self.try_receive().expect("the connection is over")
+    }
+
+    fn hello(&mut self) -> Hello {
+        self.synced = false;
+        match self.receive() {
+            Body::Hello(hello) => hello,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+struct FakeMachine {
+    ports: Mutex<Option<(UnixStream, UnixStream)>>,
+    killed: Arc<AtomicBool>,
+}
+
+impl Machine for FakeMachine {
+    fn boot(&mut self, config: &[u8], _fds: Vec<OwnedFd>) -> Result<BootedMachine, PodError> {
+        assert_eq!(config, b"config");
+        let (control, data) = self.ports.lock().unwrap().take().unwrap();
+        let (setup, processes) = (b"setup".to_vec(), b"processes".to_vec());
+        Ok(BootedMachine { control: control.into(), data: data.into(), watched: Vec::new(), setup, processes })
+    }
+
+    fn kill(&mut self) {
+        self.killed.store(true, Ordering::SeqCst);
+    }
+}
+
+pub struct Bed {
+    pub dir: tempfile::TempDir,
+    pub daemon: Peer,
+    /// The guest's control and data port.
+    pub guest: [Peer; 2],
+    server: Option<JoinHandle<End>>,
+    killed: Arc<AtomicBool>,
+    later: Vec<Body>,
+}
+
+impl Bed {
+    /// A VM whose guest is set up; it misses so many hellos.
+    pub fn booted(missed: usize) -> Bed {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let ((control, guest_control), (data, guest_data)) = (pair(), pair());
+        let killed = Arc::new(AtomicBool::new(false));
+        let machine = FakeMachine { ports: Mutex::new(Some((control, data))), killed: killed.clone() };
+        let records = dir.path().to_owned();
+        let server = std::thread::spawn(move || {
+            let exits = ExitRecords::create(&records).unwrap();
+            serve_vm(listener.into(), RemoteBackend::new(Box::new(machine), exits))
+        });
+        let mut daemon = Peer::new(UnixStream::connect(&path).unwrap());
+        daemon.raw(&opening(5));
+        assert!(matches!(daemon.receive(), Body::HelloReply(reply) if reply.epoch == 5 && reply.error.is_empty()));
+        daemon.send(&request(1, Op::Boot(Boot { config: b"config".to_vec() })));
+        let guest = [Peer::new(guest_control), Peer::new(guest_data)];
+        let mut bed = Bed { dir, daemon, guest, server: Some(server), killed, later: Vec::new() };
+        for port in &mut bed.guest {
+            for _ in 0..missed {
+                port.hello();
+            }
+            let hello = port.hello();
+            port.raw(&answer(&hello, "test", None).bytes);
+        }
+        // The two ports may have answered different hellos: then another one comes.
+        let asked = loop {
+            match bed.guest[0].try_receive().unwrap() {
+                Body::Request(request) => break request,
+                Body::Hello(hello) => bed.guest[0].raw(&answer(&hello, "test", None).bytes),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(matches!(&asked.op, Some(Op::Setup(setup)) if setup.config == b"setup"));
+        bed.guest[0]
+            .send(&Body::Response(Response { id: asked.id, outcome: Some(Outcome::Empty(Default::default())) }));
+        assert!(matches!(bed.answer(1), Outcome::Booted(booted) if booted.processes == b"processes"));
+        bed
+    }
+
+    /// Creates a container whose log is DIR/log.
+    pub fn create(&mut self, id: &str) {
+        let oci = serde_json::from_value(serde_json::json!({ "ociVersion": "1.2.0" })).unwrap();
+        let spec = ContainerSpec {
+            id: id.into(),
+            name: id.into(),
+            oci,
+            rootfs: ContainerRootfs { lower: Vec::new(), upper: "/u".into(), work: "/w".into() },
+            seccomp: Vec::new(),
+            stdio: Stdio::default(),
+            pid_target: None,
+            extensions: Default::default(),
+        };
+        let log = File::options().append(true).create(true).open(self.dir.path().join("log")).unwrap();
+        let op = Op::Create(Create { spec: serde_json::to_vec(&spec).unwrap(), log: true });
+        self.daemon.send_fd(&Body::Request(Request { id: 40, fds: 1, op: Some(op) }), &log.into());
+        let asked = self.guest_answers(Outcome::Status(status(id, 7)));
+        assert!(matches!(asked, Op::Create(create) if !create.log), "the guest gets no log");
+        assert!(matches!(self.answer(40), Outcome::Status(_)));
+    }
+
+    /// The guest answers the next request; what it was asked.
+    pub fn guest_answers(&mut self, outcome: Outcome) -> Op {
+        match self.guest[0].receive() {
+            Body::Request(request) => {
+                self.guest[0].send(&Body::Response(Response { id: request.id, outcome: Some(outcome) }));
+                request.op.unwrap()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The answer to a request of the daemon; what comes before it is kept.
+    pub fn answer(&mut self, id: u64) -> Outcome {
+        loop {
+            match self.daemon.receive() {
+                Body::Response(response) if response.id == id => return response.outcome.unwrap(),
+                other => self.later.push(other),
+            }
+        }
+    }
+
+    /// The next event.
+    pub fn event(&mut self) -> event::Kind {
+        let kept = self.later.iter().position(|body| matches!(body, Body::Event(_)));
+        let mut next = kept.map(|at| self.later.remove(at));
+        loop {
+            match next.take().unwrap_or_else(|| self.daemon.receive()) {
+                Body::Event(event) => return event.kind.unwrap(),
+                other => assert!(!matches!(other, Body::HelloReply(_))),
+            }
+        }
+    }
+
+    pub fn end(&mut self) -> End {
+        self.server.take().unwrap().join().unwrap()
+    }
+
+    pub fn killed(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
+    }
+
+    pub fn assert_killed_for(mut self, what: &str, reason: &str) {
+        let told = loop {
+            match self.event() {
+                event::Kind::Gone(gone) => break gone.reason,
+                event::Kind::Exited(_) => {}
+            }
+        };
+        assert!(told.contains(reason), "{what}: {told}");
+        assert_eq!(self.end(), End::Gone(told.clone()), "{what}");
+        assert!(self.killed(), "{what}");
+        let records = cofferdam_pod_api::read_slots(&std::fs::read(self.dir.path().join("exits")).unwrap());
+        assert!(records.gone.is_some(), "{what}: the last word is recorded");
+    }
+}
