@@ -156,6 +156,12 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         let _ = cgroup::kill(&self.root);
+        // What a failed test left would be in every other program's way.
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
+        for point in points.filter(|point| point.starts_with(self.dir.path())) {
+            let _ = rustix::mount::unmount(point, rustix::mount::UnmountFlags::DETACH);
+        }
         let left = cgroup::remove(&self.root);
         if !std::thread::panicking() {
             left.unwrap();
