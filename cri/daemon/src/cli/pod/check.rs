@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cofferdam_netpolicy_watch::FileError;
 use cofferdam_tenant::{parse_cpu, parse_memory};
 
+use super::locate;
 use super::manifest::{Container, DnsPolicy, HostPath, PodManifest, Seccomp, SeccompType, Volume};
 
 /// Longest name of a pod (a DNS subdomain) and of all else (a DNS label).
@@ -22,7 +23,7 @@ pub fn parse_pod(file: &str, line: u64, document: &str) -> Result<PodManifest, F
     })?;
     check(&pod).map_err(|wrong| FileError {
         file: file.to_owned(),
-        line: line + wrong.line_in(document),
+        line: line + locate::line(document, &wrong.field) - 1,
         reason: format!("{}: {}", wrong.field, wrong.reason),
     })?;
     Ok(pod)
@@ -36,31 +37,21 @@ fn plain(reason: &str) -> String {
     format!("field {field:?} is unknown, or not supported for pods of `cofferdam apply`")
 }
 
-/// A field with its value, as far as that finds its line.
+/// A field, and what is wrong with it.
 struct Wrong {
     field: String,
-    value: String,
     reason: String,
 }
 
 impl Wrong {
-    fn new(field: impl Into<String>, value: impl ToString, reason: impl Into<String>) -> Self {
-        Wrong { field: field.into(), value: value.to_string(), reason: reason.into() }
-    }
-
-    /// The first line that has the field's last key and its value, else the first that has the key; from 0.
-    fn line_in(&self, document: &str) -> u64 {
-        let last = self.field.rsplit('.').next().unwrap_or(&self.field);
-        let key = format!("{}:", last.split('[').next().unwrap_or(last));
-        let has_key = |l: &str| l.contains(&key);
-        let exact = document.lines().position(|l| has_key(l) && l.contains(&self.value));
-        exact.or_else(|| document.lines().position(has_key)).unwrap_or(0) as u64
+    fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Wrong { field: field.into(), reason: reason.into() }
     }
 }
 
 fn check(pod: &PodManifest) -> Result<(), Wrong> {
     if pod.api_version != "v1" {
-        return Err(Wrong::new("apiVersion", &pod.api_version, "a Pod is of v1"));
+        return Err(Wrong::new("apiVersion", "a Pod is of v1"));
     }
     name("metadata.name", &pod.metadata.name, SUBDOMAIN)?;
     name("metadata.namespace", pod.namespace(), LABEL)?;
@@ -69,28 +60,28 @@ fn check(pod: &PodManifest) -> Result<(), Wrong> {
         name("spec.hostname", hostname, LABEL)?;
     }
     if spec.dns_config.is_some() && spec.dns_policy != DnsPolicy::None {
-        return Err(Wrong::new("spec.dnsConfig", "", "is supported with dnsPolicy None only"));
+        return Err(Wrong::new("spec.dnsConfig", "is supported with dnsPolicy None only"));
     }
     if spec.dns_policy == DnsPolicy::None && spec.dns_config.as_ref().is_none_or(|c| c.nameservers.is_empty()) {
-        return Err(Wrong::new("spec.dnsPolicy", "None", "needs dnsConfig.nameservers"));
+        return Err(Wrong::new("spec.dnsPolicy", "needs dnsConfig.nameservers"));
     }
     if spec.host_users == Some(false) && (spec.host_network || spec.host_pid || spec.host_ipc) {
-        return Err(Wrong::new("spec.hostUsers", "false", "goes with none of hostNetwork, hostPID and hostIPC"));
+        return Err(Wrong::new("spec.hostUsers", "goes with none of hostNetwork, hostPID and hostIPC"));
     }
     if spec.share_process_namespace && spec.host_pid {
-        return Err(Wrong::new("spec.shareProcessNamespace", "true", "hostPID is set as well"));
+        return Err(Wrong::new("spec.shareProcessNamespace", "hostPID is set as well"));
     }
     seccomp("spec.securityContext.seccompProfile", spec.security_context.seccomp_profile.as_ref())?;
     volumes(&spec.volumes)?;
     if spec.containers.is_empty() {
-        return Err(Wrong::new("spec.containers", "", "is empty"));
+        return Err(Wrong::new("spec.containers", "is empty"));
     }
     let mut names = BTreeSet::new();
     for (i, container) in spec.containers.iter().enumerate() {
         let at = format!("spec.containers[{i}]");
         name(&format!("{at}.name"), &container.name, LABEL)?;
         if !names.insert(&container.name) {
-            return Err(Wrong::new(format!("{at}.name"), &container.name, "a second container of this name"));
+            return Err(Wrong::new(format!("{at}.name"), "a second container of this name"));
         }
         check_container(&at, container, &spec.volumes)?;
     }
@@ -104,7 +95,7 @@ fn name(field: &str, value: &str, longest: usize) -> Result<(), Wrong> {
     if fits && ends(value.chars().next()) && ends(value.chars().last()) {
         return Ok(());
     }
-    Err(Wrong::new(field, value, format!("{value:?} is no name: at most {longest} of a-z, 0-9 and -, no - at an end")))
+    Err(Wrong::new(field, format!("{value:?} is no name: at most {longest} of a-z, 0-9 and -, no - at an end")))
 }
 
 fn volumes(volumes: &[Volume]) -> Result<(), Wrong> {
@@ -113,15 +104,15 @@ fn volumes(volumes: &[Volume]) -> Result<(), Wrong> {
         let at = format!("spec.volumes[{i}]");
         name(&format!("{at}.name"), &volume.name, LABEL)?;
         if !names.insert(&volume.name) {
-            return Err(Wrong::new(format!("{at}.name"), &volume.name, "a second volume of this name"));
+            return Err(Wrong::new(format!("{at}.name"), "a second volume of this name"));
         }
         if volume.host_path.is_some() == volume.empty_dir.is_some() {
-            return Err(Wrong::new(format!("{at}.name"), &volume.name, "needs one of hostPath and emptyDir"));
+            return Err(Wrong::new(format!("{at}.name"), "needs one of hostPath and emptyDir"));
         }
         if let Some(HostPath { path, .. }) = &volume.host_path
             && (!path.starts_with('/') || path.split('/').any(|part| part == ".."))
         {
-            return Err(Wrong::new(format!("{at}.hostPath.path"), path, "must be absolute, without \"..\""));
+            return Err(Wrong::new(format!("{at}.hostPath.path"), "must be absolute, without \"..\""));
         }
     }
     Ok(())
@@ -130,7 +121,7 @@ fn volumes(volumes: &[Volume]) -> Result<(), Wrong> {
 fn seccomp(field: &str, profile: Option<&Seccomp>) -> Result<(), Wrong> {
     match profile {
         Some(p) if p.r#type == SeccompType::Localhost || p.localhost_profile.is_some() => {
-            Err(Wrong::new(field, "", "profiles from files are not supported yet"))
+            Err(Wrong::new(field, "profiles from files are not supported yet"))
         }
         _ => Ok(()),
     }
@@ -138,35 +129,35 @@ fn seccomp(field: &str, profile: Option<&Seccomp>) -> Result<(), Wrong> {
 
 fn check_container(at: &str, container: &Container, volumes: &[Volume]) -> Result<(), Wrong> {
     if container.image.is_empty() {
-        return Err(Wrong::new(format!("{at}.image"), "", "is empty"));
+        return Err(Wrong::new(format!("{at}.image"), "is empty"));
     }
     for (i, variable) in container.env.iter().enumerate() {
         if variable.name.is_empty() || variable.name.contains(['=', '\0']) {
-            return Err(Wrong::new(format!("{at}.env[{i}].name"), &variable.name, "is no name of a variable"));
+            return Err(Wrong::new(format!("{at}.env[{i}].name"), "is no name of a variable"));
         }
     }
     for (i, port) in container.ports.iter().enumerate() {
         if port.container_port == 0 {
-            return Err(Wrong::new(format!("{at}.ports[{i}].containerPort"), 0, "is not within 1..=65535"));
+            return Err(Wrong::new(format!("{at}.ports[{i}].containerPort"), "is not within 1..=65535"));
         }
         if port.host_port != 0 {
             let reason = "host ports are not supported yet";
-            return Err(Wrong::new(format!("{at}.ports[{i}].hostPort"), port.host_port, reason));
+            return Err(Wrong::new(format!("{at}.ports[{i}].hostPort"), reason));
         }
     }
     for (i, mount) in container.volume_mounts.iter().enumerate() {
         let at = format!("{at}.volumeMounts[{i}]");
         if !volumes.iter().any(|v| v.name == mount.name) {
-            return Err(Wrong::new(format!("{at}.name"), &mount.name, format!("no volume {:?}", mount.name)));
+            return Err(Wrong::new(format!("{at}.name"), format!("no volume {:?}", mount.name)));
         }
         if !mount.mount_path.starts_with('/') {
-            return Err(Wrong::new(format!("{at}.mountPath"), &mount.mount_path, "is not absolute"));
+            return Err(Wrong::new(format!("{at}.mountPath"), "is not absolute"));
         }
     }
     let security = &container.security_context;
     if security.privileged && security.allow_privilege_escalation == Some(false) {
         let field = format!("{at}.securityContext.allowPrivilegeEscalation");
-        return Err(Wrong::new(field, "false", "a privileged container cannot do without"));
+        return Err(Wrong::new(field, "a privileged container cannot do without"));
     }
     seccomp(&format!("{at}.securityContext.seccompProfile"), security.seccomp_profile.as_ref())?;
     quantities(at, container)
@@ -176,7 +167,7 @@ fn quantities(at: &str, container: &Container) -> Result<(), Wrong> {
     let r = &container.resources;
     for (which, amounts) in [("limits", &r.limits), ("requests", &r.requests)] {
         let wrong = |key: &str, value: &str| {
-            Err(Wrong::new(format!("{at}.resources.{which}.{key}"), value, format!("{value:?} is no quantity")))
+            Err(Wrong::new(format!("{at}.resources.{which}.{key}"), format!("{value:?} is no quantity")))
         };
         if let Some(cpu) = amounts.cpu.as_deref().filter(|q| parse_cpu(q).is_none()) {
             return wrong("cpu", cpu);
@@ -190,10 +181,10 @@ fn quantities(at: &str, container: &Container) -> Result<(), Wrong> {
     let memory = |q: &Option<String>| q.as_deref().and_then(parse_memory);
     let field = format!("{at}.resources.requests");
     if above(cpu(&r.requests.cpu), cpu(&r.limits.cpu)) {
-        return Err(Wrong::new(field + ".cpu", r.requests.cpu.clone().unwrap_or_default(), "is above the limit"));
+        return Err(Wrong::new(field + ".cpu", "is above the limit"));
     }
     if above(memory(&r.requests.memory), memory(&r.limits.memory)) {
-        return Err(Wrong::new(field + ".memory", r.requests.memory.clone().unwrap_or_default(), "is above the limit"));
+        return Err(Wrong::new(field + ".memory", "is above the limit"));
     }
     Ok(())
 }
