@@ -20,6 +20,8 @@ mod process;
 mod shared;
 #[path = "kernel/user.rs"]
 mod user;
+#[path = "kernel/v2.rs"]
+mod v2;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -28,7 +30,7 @@ type Case = (&'static str, fn());
 fn main() {
     let root = rustix::process::geteuid().is_root();
     assert!(root || std::env::var_os("CI").is_none(), "needs root");
-    let groups: [&[Case]; 8] = [
+    let groups: [&[Case]; 9] = [
         process::CASES,
         files::CASES,
         cgroups::CASES,
@@ -37,6 +39,7 @@ fn main() {
         user::CASES,
         escape::CASES,
         oracle::CASES,
+        v2::CASES,
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let cases = groups

@@ -60,7 +60,7 @@ fn tracer() {
                   [ -e $p/root/SECRET-OF-THE-NODE ] && echo NODE $p; \
                   awk '$1 == \"CapEff:\" && $2 != \"00000000a80425fb\" && $2 != \"00000000a80c25fb\" && $2 != 0 { print FILENAME, $2 }' \
                     $p/status 2>/dev/null; \
-                  for fd in $p/fd/*; do case $(readlink $fd) in pipe:*|socket:*|/dev/null|/proc/*|'') ;; *) echo FD $(readlink $fd);; esac; done; \
+                  for fd in $p/fd/*; do case $(readlink $fd) in pipe:*|socket:*|/dev/null|/go|/proc/*|'') ;; *) echo FD $(readlink $fd);; esac; done; \
                   done; echo >>/rounds; done; wc -l </rounds; ls -a /proc/1/root/ /proc/1/root/.. | sort -u";
     let secret = std::path::Path::new("/SECRET-OF-THE-NODE");
     fs::write(secret, "").unwrap();
