@@ -139,8 +139,11 @@ impl Cgroup {
 
     pub fn pids(&self) -> Vec<i32> {
         let dir = self.dir("freezer").or_else(|| self.dir("pids")).or_else(|| self.dirs().next());
-        let text = dir.and_then(|d| fs::read_to_string(d.join("cgroup.procs")).ok()).unwrap_or_default();
-        text.lines().filter_map(|l| l.parse().ok()).filter(|pid| *pid > 0).collect()
+        let mut pids = Vec::new();
+        if let Some(dir) = dir {
+            collect(&dir, &mut pids);
+        }
+        pids
     }
 
     /// Kills all in it: v2 cgroup.kill; v1 freeze, kill, thaw, so that no fork escapes.
@@ -178,7 +181,7 @@ impl Cgroup {
         for round in 0..400 {
             let mut busy = None;
             for dir in self.dirs() {
-                match fs::remove_dir(&dir) {
+                match remove_tree(&dir) {
                     Err(e) if e.kind() != io::ErrorKind::NotFound => busy = Some((dir, e)),
                     _ => {}
                 }
@@ -194,6 +197,28 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+}
+
+/// The directories below, which a container that may write to its cgroup has made.
+fn below(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
+}
+
+fn collect(dir: &Path, pids: &mut Vec<i32>) {
+    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    pids.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()).filter(|pid| *pid > 0));
+    below(dir).for_each(|dir| collect(&dir, pids));
+}
+
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir(dir) {
+        Err(e) if e.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
+            below(dir).try_for_each(|dir| remove_tree(&dir))?;
+            fs::remove_dir(dir)
+        }
+        other => other,
     }
 }
 

@@ -11,6 +11,7 @@ pub const CASES: &[crate::Case] = &[
     ("the_oom_killer_is_seen", oom),
     ("stats", stats),
     ("signal_all_and_removal_leave_nothing", removal),
+    ("cgroups_that_a_container_made_go_with_it", nested),
     ("a_limit_that_the_node_lacks_is_refused", refused),
 ];
 
@@ -117,4 +118,26 @@ fn refused() {
         oci["linux"]["resources"]["hugepageLimits"] = json!([{ "pageSize": "3MB", "limit": 0 }]);
     });
     assert_eq!(zero.code, 0);
+}
+
+fn nested() {
+    let mut pod = pod();
+    let script = "for d in /sys/fs/cgroup/*/; do mkdir -p $d/a/b; done; mkdir -p /sys/fs/cgroup/freezer/a/b; sleep 1000 & \
+                  echo $! >/sys/fs/cgroup/freezer/a/b/tasks; echo made; exec sleep 1000";
+    let spec = pod.spec(script, |oci| {
+        let mounts = oci["mounts"].as_array_mut().unwrap();
+        let cgroup = mounts.iter_mut().find(|m| m["type"] == "cgroup").unwrap();
+        cgroup["options"] = json!(["nosuid", "noexec", "nodev", "rw"]);
+    });
+    let (mut container, launched) = pod.start(&spec);
+    eventually("its cgroups", || {
+        let dirs = cgroup_dirs(&format!("{}/{}/a/b", pod.cgroup, spec.id));
+        dirs.iter().any(|d| {
+            d.to_string_lossy().contains("freezer") && fs::read_to_string(d.join("tasks")).unwrap().lines().count() == 1
+        })
+    });
+    container.signal_all(9).unwrap();
+    end(launched);
+    container.remove().unwrap();
+    assert_eq!(cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)), Vec::<std::path::PathBuf>::new());
 }
