@@ -107,6 +107,9 @@ impl Holder {
         {
             tracing::warn!(%error, "the holder of the nftables socket did not take the order to end");
         }
+        if let Err(error) = serve::unbind(&self.shared.command.state) {
+            tracing::warn!(%error, "the holder's socket stays");
+        }
     }
 }
 

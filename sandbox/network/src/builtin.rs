@@ -87,6 +87,16 @@ impl BuiltinNetwork {
         }
     }
 
+    /// Takes the node's own addresses and the blackhole routes away: the daemon ends, and no pod is left.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub async fn leave(&self) -> Result<(), NetworkError> {
+        self.drain().await;
+        let cidrs = lock(&self.state).ipam.cidrs();
+        blocking(move || cidrs.into_iter().try_for_each(host::retire)).await
+    }
+
     async fn prepare(&self) -> Result<(), NetworkError> {
         let cidrs = lock(&self.state).ipam.cidrs();
         let result = blocking(move || host::prepare(&cidrs)).await;

@@ -46,9 +46,9 @@ impl Running {
         daemon.crictl().pod_ip(&self.sandbox)
     }
 
-    /// What the verbose status tells beside CRI (`info.cofferdam`).
+    /// What the verbose status tells beside CRI (key `cofferdam` of `crictl inspectp`).
     pub fn facts(&self, daemon: &Daemon) -> Result<Value> {
-        Ok(daemon.crictl().inspect_pod(&self.sandbox)?["info"]["cofferdam"].clone())
+        Ok(daemon.crictl().inspect_pod(&self.sandbox)?["cofferdam"].clone())
     }
 
     /// One of the pids of the facts, which has to be there.

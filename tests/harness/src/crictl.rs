@@ -96,7 +96,9 @@ impl Crictl {
 
     /// ExecSync; standard output of a command that succeeds.
     pub fn exec(&self, container: &str, command: &[&str]) -> Result<String> {
-        self.try_exec(container, command)?.ok()
+        let out = self.try_exec(container, command)?.ok()?;
+        // crictl ends standard output and standard error with a line feed each, and prints both here.
+        Ok(out.strip_suffix("\n\n").unwrap_or(&out).to_owned())
     }
 
     /// ExecSync, whatever comes of it.

@@ -18,6 +18,7 @@ pub fn status(daemon: &Daemon) -> StatusResponse {
     let handlers = facts["handlers"].as_array().cloned().unwrap_or_default();
     let name = |handler: &Value| handler["handler"].as_str().unwrap_or_default().to_owned();
     let mut degraded = texts(&facts["degraded"]);
+    degraded.extend(daemon.vms.degraded());
     for handler in &handlers {
         if let Some(reason) = handler["unavailable"].as_str() {
             degraded.push(format!("no sandboxes of kind {}: {reason}", name(handler)));

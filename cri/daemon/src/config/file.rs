@@ -282,6 +282,8 @@ pub struct Vm {
     pub virtiofsd: PathBuf,
     /// Seconds a VM may take to boot.
     pub boot_timeout: u64,
+    /// First UID of the VMs' own: each has one. A second daemon on the node needs another range.
+    pub first_uid: u32,
 }
 
 impl Default for Vm {
@@ -292,6 +294,7 @@ impl Default for Vm {
             qemu: "/usr/bin/qemu-system-x86_64".into(),
             virtiofsd: "/usr/lib/qemu/virtiofsd".into(),
             boot_timeout: 60,
+            first_uid: 2_000_000_000,
         }
     }
 }

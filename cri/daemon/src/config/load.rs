@@ -118,6 +118,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if !config.streaming.address.ip().is_loopback() {
         return wrong("streaming.address", "is not a loopback address: kubelet is the only client");
     }
+    if config.vm.boot_timeout == 0 {
+        return wrong("vm.boot_timeout", "is 0: no VM boots so fast");
+    }
+    if config.vm.first_uid < 65536 {
+        return wrong("vm.first_uid", "is below 65536, where users of the node may be");
+    }
     if let Some([first, size]) = config.tenant.user_namespace_range
         && (first == 0 || size < 65536 || first.checked_add(size - 1).is_none())
     {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use cofferdam_cri_api::v1::CgroupDriver;
@@ -11,14 +11,14 @@ use cofferdam_image::ImageService;
 use cofferdam_namespace::NamespaceFactory;
 use cofferdam_network::{BuiltinConfig, BuiltinNetwork};
 use cofferdam_pod_client::Launcher;
-use cofferdam_sandbox::SandboxFactory;
 use cofferdam_seccomp::Seccomp;
 use cofferdam_store::Store;
 use cofferdam_tenant_registry::SnapshotRegistry;
+use cofferdam_vm::{Accel, VmConfig, VmFactory};
 
 use super::node::Node;
 use super::policy::{self, Policy};
-use super::{files, images, state_mount};
+use super::{cgroups, files, images, state_mount};
 use crate::config::{self, Config};
 
 /// Everything that runs.
@@ -35,6 +35,8 @@ pub struct Daemon {
     pub tenants: Arc<SnapshotRegistry>,
     /// Images.
     pub images: Arc<ImageService>,
+    /// VM sandboxes.
+    pub vms: Arc<VmFactory>,
     /// When it was started.
     pub started: SystemTime,
     network: Arc<BuiltinNetwork>,
@@ -44,19 +46,21 @@ pub struct Daemon {
 /// Builds everything; nothing is changed in the kernel but the claim of the table.
 pub async fn build(config: Config, node: Node) -> anyhow::Result<Daemon> {
     // What can fail without having changed anything comes first; the table and its holder come last.
-    let factories = factories()?;
+    let (namespaces, vms) = factories(&config)?;
     let store = Store::open(&config.root.join(files::STORE)).context("open the state")?;
     let images = Arc::new(images::open(&config)?);
     let network = Arc::new(BuiltinNetwork::new(BuiltinConfig {
         interface_prefix: config.network.interface_prefix.clone(),
         pod_cidrs: config.network.pod_cidrs.clone(),
     })?);
+    cgroups::make(cgroup_root(&config))?;
+    std::fs::create_dir_all(config.state.join(files::PODS)).context("make the pods' directory")?;
     let policy = policy::start(&config)?;
     let system_namespaces = config.tenant.system_namespaces.iter().cloned().collect();
     let tenants = Arc::new(SnapshotRegistry::new(&policy.source, config.tenant.system.clone(), system_namespaces));
     let parts = Parts {
         store,
-        factories,
+        factories: vec![namespaces, vms.clone()],
         network: network.clone(),
         policy: policy.controller.clone(),
         tenants: tenants.clone(),
@@ -66,19 +70,23 @@ pub async fn build(config: Config, node: Node) -> anyhow::Result<Daemon> {
     let runtime = Runtime::new(settings(&config, &node), parts);
     let started = SystemTime::now();
     let reloaded = RwLock::new(config.clone());
-    Ok(Daemon { config, reloaded, runtime, policy, tenants, images, started, network, _node: node })
+    Ok(Daemon { config, reloaded, runtime, policy, tenants, images, vms, started, network, _node: node })
 }
 
 fn settings(config: &Config, node: &Node) -> Settings {
     Settings {
         state: config.state.clone(),
         root: config.root.clone(),
-        cgroup_root: config.cgroup.root.trim_end_matches('/').to_owned(),
+        cgroup_root: cgroup_root(config).to_owned(),
         cgroup_driver: driver(config),
         kubelet_root_dirs: config.kubelet.root_dirs.clone(),
         user_namespace_range: config.tenant.user_namespace_range.map(|[first, size]| (first, size)),
         boot_id: node.boot_id.clone(),
     }
+}
+
+fn cgroup_root(config: &Config) -> &str {
+    config.cgroup.root.trim_end_matches('/')
 }
 
 /// As sd_booted(3) decides it, unless the configuration does.
@@ -91,9 +99,22 @@ fn driver(config: &Config) -> CgroupDriver {
     }
 }
 
-fn factories() -> anyhow::Result<Vec<Arc<dyn SandboxFactory>>> {
+/// One factory a kind of sandbox; they share the launcher of shims.
+fn factories(config: &Config) -> anyhow::Result<(Arc<NamespaceFactory>, Arc<VmFactory>)> {
     let launcher = Arc::new(Launcher::new(&shim()?)?);
-    Ok(vec![Arc::new(NamespaceFactory::new(launcher))])
+    let vm = VmConfig {
+        image_dir: config.vm.image_dir.clone(),
+        accel: match config.vm.accel {
+            config::VmAccel::Auto => Accel::Auto,
+            config::VmAccel::Kvm => Accel::Kvm,
+            config::VmAccel::Tcg => Accel::Tcg,
+        },
+        qemu: config.vm.qemu.clone(),
+        virtiofsd: config.vm.virtiofsd.clone(),
+        boot_timeout: Duration::from_secs(config.vm.boot_timeout),
+        first_uid: config.vm.first_uid,
+    };
+    Ok((Arc::new(NamespaceFactory::new(launcher.clone())), Arc::new(VmFactory::new(vm, launcher))))
 }
 
 /// The shim lies beside the daemon.
@@ -110,8 +131,12 @@ impl Daemon {
             tracing::info!("sandboxes go on; their rules stay in force");
             return Ok(());
         }
+        self.network.leave().await?;
         self.policy.backend.shutdown().context("delete the nftables table")?;
+        cgroups::remove(cgroup_root(&self.config))?;
+        // Whatever else is in there is somebody else's.
         let _ = std::fs::remove_file(self.config.state.join(files::NETNS));
+        let _ = std::fs::remove_dir(self.config.state.join(files::PODS));
         state_mount::unbind(&self.config.state)
     }
 }

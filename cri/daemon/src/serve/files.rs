@@ -8,6 +8,8 @@ use anyhow::Context as _;
 
 /// Below STATE: which network namespace the pods of this boot are in.
 pub const NETNS: &str = "netns";
+/// Below STATE: one directory a pod.
+pub const PODS: &str = "pods";
 /// Below ROOT: the daemon's state.
 pub const STORE: &str = "state.redb";
 /// Below ROOT: images and writable layers.

@@ -8,6 +8,7 @@
 
 mod addresses;
 mod build;
+mod cgroups;
 mod files;
 mod images;
 mod listen;

@@ -24,14 +24,20 @@ pub(super) fn short_path(state: &Path) -> io::Result<(File, PathBuf)> {
 
 /// Listens anew; what an earlier holder left is removed.
 pub(super) fn bind(state: &Path) -> io::Result<UnixListener> {
+    unbind(state)?;
     let (_dir, path) = short_path(state)?;
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
     let listener = UnixListener::bind(&path)?;
     rustix::fs::chmod(&path, rustix::fs::Mode::from_raw_mode(0o600))?;
     Ok(listener)
+}
+
+/// Removes the socket's file.
+pub(super) fn unbind(state: &Path) -> io::Result<()> {
+    let (_dir, path) = short_path(state)?;
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// The holder's main function: serves until told to end. Never returns an error for a client's fault.
