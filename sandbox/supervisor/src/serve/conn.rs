@@ -54,10 +54,11 @@ impl Connection {
         }
     }
 
-    /// The peer may be another one, whose hello is somewhere in what comes.
-    pub(crate) fn desync(&mut self) {
-        self.greeted.fill(false);
-        self.ports.iter_mut().for_each(PortIo::desync);
+    /// The peer may be another one, whose hello is somewhere in what comes on this port. The others notice by themselves: this peer's hello may be
+    /// answered there already.
+    pub(crate) fn desync(&mut self, port: usize) {
+        self.greeted[port] = false;
+        self.ports[port].desync();
     }
 
     /// Starts over: the peer is another one.

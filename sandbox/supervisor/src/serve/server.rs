@@ -186,7 +186,7 @@ impl<'a, B: Backend> Server<'a, B> {
         while ready.read && self.cx.connections.contains_key(&id) {
             match self.read(id, port) {
                 Ok(()) => return,
-                Err(fault) => self.fault(id, &fault),
+                Err(fault) => self.fault(id, port, &fault),
             }
         }
     }
@@ -251,14 +251,14 @@ impl<'a, B: Backend> Server<'a, B> {
     }
 
     // On a socket the connection ends. A pair of ports stays, and waits for the next hello.
-    fn fault(&mut self, id: u32, fault: &Fault) {
+    fn fault(&mut self, id: u32, port: usize, fault: &Fault) {
         self.backend.disconnected(&mut self.cx, id);
         if self.listener.is_some() {
             self.cx.connections.remove(&id);
         } else if let Some(connection) = self.cx.connections.get_mut(&id) {
             eprintln!("the link is broken, waiting for a new hello: {fault:?}");
             match fault {
-                Fault::Nonsense(_) => connection.desync(),
+                Fault::Nonsense(_) => connection.desync(port),
                 Fault::Closed(_) => connection.reset(),
             }
         }
@@ -268,13 +268,13 @@ impl<'a, B: Backend> Server<'a, B> {
         let mut faults = Vec::new();
         for (id, connection) in self.cx.connections.iter_mut().filter(|(_, connection)| connection.dirty) {
             connection.dirty = false;
-            for port in &mut connection.ports {
+            for (number, port) in connection.ports.iter_mut().enumerate() {
                 if let Err(fault) = port.flush(&self.cx.reactor) {
-                    faults.push((*id, fault));
+                    faults.push((*id, number, fault));
                 }
             }
         }
-        faults.into_iter().for_each(|(id, fault)| self.fault(id, &fault));
+        faults.into_iter().for_each(|(id, port, fault)| self.fault(id, port, &fault));
     }
 
     fn linger(&mut self) {
