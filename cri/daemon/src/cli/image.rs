@@ -84,7 +84,7 @@ fn auth(creds: String) -> Result<cri::AuthConfig, CliError> {
 /// Pulls; CRI tells nothing on the way, so that people see the time that it takes. The image's id.
 ///
 /// # Errors
-/// The daemon's, with the image's name.
+/// The daemon's, which names the image.
 pub async fn pull_with_progress(
     clients: &mut Clients,
     image: &str,
@@ -100,7 +100,7 @@ pub async fn pull_with_progress(
     let request = cri::PullImageRequest { image: Some(spec), auth, sandbox_config: None };
     let answer = clients.images.pull_image(request).await;
     spinner.finish_and_clear();
-    Ok(answer.map_err(CliError::at(format!("pull {image}")))?.into_inner().image_ref)
+    Ok(answer?.into_inner().image_ref)
 }
 
 async fn load(mut clients: Clients, path: PathBuf) -> Result<u8, CliError> {

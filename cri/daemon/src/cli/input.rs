@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn the_examples_are_good() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/examples/two-tenants");
-        let pods = read(&[root.clone()]).unwrap();
+        let pods = read(std::slice::from_ref(&root)).unwrap();
         let names: Vec<String> = pods.pods.iter().map(PodManifest::to_string).collect();
         assert_eq!(names, ["acme/web", "acme/client", "blue/web", "blue/client"]);
         let policy = read(&[root.join("policy")]).unwrap();

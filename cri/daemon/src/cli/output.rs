@@ -97,20 +97,19 @@ pub fn short(id: &str) -> String {
     id.strip_prefix("sha256:").unwrap_or(id).chars().take(12).collect()
 }
 
-/// What a command other than a list says: a line a thing.
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub struct Lines(pub Vec<String>);
-
-impl Show for Lines {
-    fn text(&self) -> String {
-        self.0.join("\n")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Serialize)]
+    #[serde(transparent)]
+    struct Lines(Vec<String>);
+
+    impl Show for Lines {
+        fn text(&self) -> String {
+            self.0.join("\n")
+        }
+    }
 
     #[test]
     fn a_table_has_no_empty_cells_and_no_lines() {

@@ -138,7 +138,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("p.yaml");
         std::fs::write(&file, "apiVersion: v1\nkind: Namespace\nmetadata:\n  nam: x\n").unwrap();
-        let error = check(&[file.clone()]).unwrap_err().to_string();
+        let error = check(std::slice::from_ref(&file)).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{}:4: ", file.display())), "{error}");
         std::fs::write(&file, "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: x\n").unwrap();
         assert_eq!(check(&[file]).unwrap(), 0);

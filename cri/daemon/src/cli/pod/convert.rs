@@ -107,9 +107,9 @@ fn dns(pod: &PodManifest) -> Option<cri::DnsConfig> {
 
 fn port_mapping(port: &super::manifest::Port) -> cri::PortMapping {
     let protocol = match port.protocol {
-        Protocol::TCP => cri::Protocol::Tcp,
-        Protocol::UDP => cri::Protocol::Udp,
-        Protocol::SCTP => cri::Protocol::Sctp,
+        Protocol::Tcp => cri::Protocol::Tcp,
+        Protocol::Udp => cri::Protocol::Udp,
+        Protocol::Sctp => cri::Protocol::Sctp,
     };
     cri::PortMapping {
         protocol: protocol.into(),
