@@ -134,6 +134,9 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            cgroup_dirs(&self.cgroup).iter().for_each(|dir| sweep(dir));
+        }
         let closed = self.runner.close();
         let left: Vec<_> = cgroup_dirs(&self.cgroup).into_iter().filter(|dir| fs::remove_dir(dir).is_err()).collect();
         for dir in cgroup_dirs(self.cgroup.rsplit_once('/').unwrap().0) {
@@ -146,6 +149,29 @@ impl Drop for Bed {
             let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
             let dir = self.dir.path().to_str().unwrap();
             assert!(!mounts.contains(dir), "mounts are left");
+        }
+    }
+}
+
+/// Kills what a failed case left in a cgroup, and removes what is below it.
+fn sweep(dir: &Path) {
+    let below = fs::read_dir(dir).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
+    for dir in below.map(|entry| entry.path()) {
+        sweep(&dir);
+        let removed = || fs::remove_dir(&dir).is_ok();
+        let pids = || fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        for _ in 0..100 {
+            let pids = pids();
+            let pids = pids.lines().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?));
+            // Ended already, perhaps.
+            pids.for_each(|pid| {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            });
+            while rustix::process::wait(rustix::process::WaitOptions::NOHANG).is_ok_and(|ended| ended.is_some()) {}
+            if removed() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }

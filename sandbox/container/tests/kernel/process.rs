@@ -110,15 +110,16 @@ fn no_new_privs() {
 }
 
 fn seccomp() {
+    let after = "while [ ! -e /done ]; do sleep 0.01; done; mkdir /y; grep ^Seccomp: /proc/self/status";
     let mkdir = 83; // x86-64; refused while everything else goes on
     for no_new_privileges in [true, false] {
         let mut pod = pod();
-        let mut spec = pod.spec("mkdir /x; grep ^Seccomp: /proc/self/status; sleep 100", |oci| {
+        let mut spec = pod.spec("mkdir /x; grep ^Seccomp: /proc/self/status; touch /done; sleep 100", |oci| {
             oci["process"]["noNewPrivileges"] = json!(no_new_privileges);
         });
         spec.seccomp = deny(mkdir);
         let (mut container, launched) = pod.start(&spec);
-        let ended = end(container.exec(&exec_spec(&spec, "mkdir /y; grep ^Seccomp: /proc/self/status")).unwrap());
+        let ended = end(container.exec(&exec_spec(&spec, after)).unwrap());
         assert_eq!(ended.out, "Seccomp:\t2\n");
         assert!(ended.err.contains("Operation not permitted"), "{}", ended.err);
         container.signal_all(9).unwrap();

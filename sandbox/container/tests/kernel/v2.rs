@@ -57,10 +57,12 @@ fn born() {
     let dir = cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)).remove(0);
     let count = || std::fs::read_to_string(dir.join("cgroup.procs")).unwrap().lines().count();
     eventually("its children", || count() == 3);
-    let exec = container.exec(&exec_spec(&spec, "grep ^0:: /proc/self/cgroup; exec sleep 100")).unwrap();
+    let ended = end(container.exec(&exec_spec(&spec, "grep ^0:: /proc/self/cgroup")).unwrap());
+    assert_eq!(ended.out, "0::/\n");
+    let exec = container.exec(&exec_spec(&spec, "exec sleep 100")).unwrap();
     eventually("the exec", || count() == 4);
     container.signal_all(9).unwrap();
-    assert_eq!(end(exec).out, "0::/\n");
+    assert_eq!(end(exec).code, 137);
     assert_eq!(end(launched).code, 137);
     container.remove().unwrap();
     assert!(!dir.exists());
