@@ -24,8 +24,8 @@ pub(crate) fn explain(
                 from: *source,
                 to: *destination,
                 port: Some((port.protocol, port.port)),
-                to_own_node: node.addresses.contains(destination),
-                from_own_node: node.addresses.contains(source),
+                to_own_node: node.owns(*destination),
+                from_own_node: node.owns(*source),
             };
             let explained = evaluate(&world, &flow);
             if explained.verdict == Verdict::Deny {

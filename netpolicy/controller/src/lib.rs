@@ -141,6 +141,9 @@ impl PolicyEngine for Controller {
         if pod.host_network {
             return Ok(());
         }
+        if !self.shared.state().restored {
+            return Err(PolicyError::Blocked("the pods that run already are not restored yet".into()));
+        }
         self.change(move |state| _ = state.pods.insert(pod.sandbox_id.clone(), pod)).await
     }
 

@@ -5,7 +5,6 @@ use crate::ir::{
     Base, Chain, ChainKind, CmpOp, Expr, Field, Hook, Interval, NFPROTO_IPV4, NFPROTO_IPV6, Policy, Rule, Ruleset, Set,
     Value, ct_direction, ct_state, fib_type, proto,
 };
-use crate::span::{Span, merge};
 use crate::world::World;
 
 /// Priority of filter chains.
@@ -19,10 +18,10 @@ const TCP_MASK: u8 = 0x17;
 const TCP_SYN: u8 = 2;
 
 pub(crate) fn add(rules: &mut Ruleset, world: &World<'_>) {
+    let pods = world.pod_spans();
     for family in Family::BOTH {
         let mut own = Set::intervals(&[family.key()]);
-        let cidrs = merge(world.node.pod_cidrs.iter().map(Span::network).collect());
-        for span in cidrs.iter().filter(|s| s.v6 == (family == Family::V6)) {
+        for span in pods.iter().filter(|s| s.v6 == (family == Family::V6)) {
             let (first, last) = span.ends();
             own.insert(vec![Interval::range(first, last)]);
         }
@@ -154,7 +153,7 @@ fn no_martian_loopback() -> Vec<Rule> {
 fn masquerade(rules: &mut Ruleset, world: &World<'_>) -> Vec<Rule> {
     let mut chain = Vec::new();
     for family in Family::BOTH {
-        let Some(cluster) = span_set(rules, family, &world.inside) else { continue };
+        let Some(cluster) = span_set(rules, family, &world.cluster) else { continue };
         chain.push(vec![
             nfproto(family),
             Expr::lookup(&[family.saddr()], family.name("podnet")),

@@ -70,10 +70,13 @@ impl ClusterSnapshot {
         ClusterSnapshot { blocked: Some(reason.into()), ..Default::default() }
     }
 
-    /// The tenant's name of a namespace, with nothing refused; `None` if its label names none that may be named.
+    /// The tenant's name of a namespace, with nothing refused; `None` if its label names none that may be named, or it was not seen.
     pub fn tenant_of(&self, namespace: &str) -> Option<&str> {
         if self.system_namespaces.contains(namespace) {
             return Some(SYSTEM_TENANT);
+        }
+        if !self.complete && !self.namespaces.contains_key(namespace) {
+            return None;
         }
         match self.namespaces.get(namespace).and_then(|labels| labels.get(TENANT_LABEL)) {
             None => Some(DEFAULT_TENANT),

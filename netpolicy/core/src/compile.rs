@@ -3,18 +3,19 @@
 //! `forward` and `input` split by family; then bindings, replies, `iifname vmap @out`, `oifname vmap @in`. A pod's direction is a class
 //! chain, named by its content: pods with the same terms share it. In it, allow is `return`, and its end drops.
 
-use std::net::IpAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
 use cofferdam_tenant::Protocol;
 
 use crate::base;
 use crate::cluster::ClusterSnapshot;
-use crate::engine::LocalPod;
+use crate::engine::{ContainerPort, LocalPod};
 use crate::ir::{Chain, Expr, Field, Interval, KeyType, Rule, Ruleset, Set, Value, Verdict, fib_type, proto};
 use crate::policy::PolicyType;
 use crate::span::Span;
 use crate::terms::{Match, PortRange, Term, side};
-use crate::world::{NodeConfig, World};
+use crate::world::{NodeConfig, Pod, World};
 
 /// One of the two families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,26 +55,21 @@ pub fn compile(snapshot: &ClusterSnapshot, node: &NodeConfig, local: &[LocalPod]
     let world = World::new(snapshot, node, bound);
     let mut rules = Ruleset::new(&node.table);
     base::add(&mut rules, &world);
-    for family in Family::BOTH {
-        let mut out = Set::verdicts(&[KeyType::Ifname]);
-        let mut into = Set::verdicts(&[KeyType::Ifname]);
-        let mut bind = Set::hash(&[KeyType::Ifname, family.key()]);
-        for pod in &world.pods {
-            let Some((interface, addresses)) = &pod.local else { continue };
-            for address in addresses.iter().filter(|a| family.has(a)) {
-                bind.insert(vec![Interval::ifname(interface), Interval::exact(*address)]);
+    let mut classes = Classes::default();
+    let mut maps = Family::BOTH.map(|family| Maps::new(family));
+    for pod in &world.pods {
+        let Some((interface, addresses)) = &pod.local else { continue };
+        let out = classes.of(&mut rules, &world, pod, PolicyType::Egress);
+        let into = classes.of(&mut rules, &world, pod, PolicyType::Ingress);
+        for (i, maps) in maps.iter_mut().enumerate() {
+            for address in addresses.iter().filter(|a| maps.family.has(a)) {
+                maps.bind.insert(vec![Interval::ifname(interface), Interval::exact(*address)]);
             }
-            for (map, direction) in [(&mut out, PolicyType::Egress), (&mut into, PolicyType::Ingress)] {
-                let side = side(&world, pod, direction);
-                let lists = [Some(&side.tenant), side.policy.as_ref()];
-                let mut jumps: Vec<Rule> = Vec::new();
-                for terms in lists.into_iter().flatten() {
-                    jumps.push(vec![Expr::jump(allow_chain(&mut rules, family, direction, terms))]);
-                }
-                let class = named_chain(&mut rules, "c", jumps);
-                map.map(vec![Interval::ifname(interface)], Verdict::Jump(class));
-            }
+            maps.out.map(vec![Interval::ifname(interface)], Verdict::Jump(out[i].clone()));
+            maps.into.map(vec![Interval::ifname(interface)], Verdict::Jump(into[i].clone()));
         }
+    }
+    for Maps { family, out, into, bind } in maps {
         rules.set(family.name("out"), out);
         rules.set(family.name("in"), into);
         rules.set(family.name("bind"), bind);
@@ -84,6 +80,63 @@ pub fn compile(snapshot: &ClusterSnapshot, node: &NodeConfig, local: &[LocalPod]
     }
     rules.set("self", own);
     rules
+}
+
+/// What there is once a family.
+struct Maps {
+    family: Family,
+    out: Set,
+    into: Set,
+    bind: Set,
+}
+
+impl Maps {
+    fn new(family: Family) -> Self {
+        let map = || Set::verdicts(&[KeyType::Ifname]);
+        Maps { family, out: map(), into: map(), bind: Set::hash(&[KeyType::Ifname, family.key()]) }
+    }
+}
+
+/// All that the terms of a pod's direction depend on: pods that agree in it share a class.
+#[derive(PartialEq, Eq, Hash)]
+struct ClassKey {
+    ingress: bool,
+    tenant: String,
+    policies: Vec<usize>,
+    /// What only ingress looks at.
+    dns: bool,
+    api: Vec<SocketAddr>,
+    ports: Vec<ContainerPort>,
+}
+
+/// Names of the class chains, by family, of what was compiled so far.
+#[derive(Default)]
+struct Classes(HashMap<ClassKey, [String; 2]>);
+
+impl Classes {
+    fn of(&mut self, rules: &mut Ruleset, world: &World<'_>, pod: &Pod, direction: PolicyType) -> [String; 2] {
+        let ingress = direction == PolicyType::Ingress;
+        let policies: Vec<usize> = world.policies_of(pod).collect();
+        let api = world.snapshot.api_servers.iter().filter(|a| ingress && pod.addresses.contains(&a.ip()));
+        let key = ClassKey {
+            ingress,
+            tenant: pod.tenant.clone(),
+            dns: ingress && world.is_dns(pod),
+            api: api.copied().collect(),
+            ports: if ingress && !policies.is_empty() { pod.ports.clone() } else { Vec::new() },
+            policies,
+        };
+        let add = || {
+            let side = side(world, pod, direction);
+            Family::BOTH.map(|family| {
+                let lists = [Some(&side.tenant), side.policy.as_ref()].into_iter().flatten();
+                let jump = |terms: &Vec<Term>| vec![Expr::jump(allow_chain(rules, family, direction, terms))];
+                let jumps: Vec<Rule> = lists.map(jump).collect();
+                named_chain(rules, "c", jumps)
+            })
+        };
+        self.0.entry(key).or_insert_with(add).clone()
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -120,9 +173,12 @@ fn term_rules(rules: &mut Ruleset, family: Family, direction: PolicyType, term: 
         Match::Any => Vec::new(),
         Match::Pods(key, addresses) => {
             let name = set_name(family, "p", key);
-            let mut set = Set::hash(&[family.key()]);
-            addresses.iter().filter(|a| family.has(a)).for_each(|a| set.insert(vec![Interval::exact(*a)]));
-            rules.set(&name, set);
+            // One key selects the same addresses wherever it is met.
+            if !rules.sets.contains_key(&name) {
+                let mut set = Set::hash(&[family.key()]);
+                addresses.iter().filter(|a| family.has(a)).for_each(|a| set.insert(vec![Interval::exact(*a)]));
+                rules.set(&name, set);
+            }
             vec![Expr::lookup(&[field], name)]
         }
         Match::Blocks(spans) => match span_set(rules, family, spans) {

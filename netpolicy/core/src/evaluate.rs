@@ -31,7 +31,9 @@ pub fn explain(world: &World<'_>, flow: &Flow) -> Explanation {
         return Explanation { verdict: Verdict::Deny, egress: denied.clone(), ingress: denied };
     }
     let (source, destination) = (world.owner(flow.from), world.owner(flow.to));
-    if source.is_some() && flow.from == flow.to {
+    if let (Some(source), Some(destination)) = (source, destination)
+        && std::ptr::eq(source, destination)
+    {
         let own = decision(Verdict::Allow, "a pod reaches itself");
         return Explanation { verdict: Verdict::Allow, egress: own.clone(), ingress: own };
     }
@@ -52,9 +54,9 @@ fn decision(verdict: Verdict, rule: impl Into<String>) -> Decision {
     Decision { verdict, rule: rule.into() }
 }
 
-/// An address of this node's pod CIDR that no programmed pod owns passes in neither direction.
+/// An address of this node's pod CIDRs that neither a programmed pod nor the node has passes in neither direction.
 fn not_a_pod(world: &World<'_>, address: IpAddr) -> Decision {
-    match world.node.pod_cidrs.iter().any(|c| c.contains(address)) {
+    match world.node.pod_cidrs.iter().any(|c| c.contains(address)) && !world.node.owns(address) {
         true => decision(Verdict::Deny, format!("{address} is a pod address that no pod owns")),
         false => decision(Verdict::Allow, "not a pod"),
     }

@@ -212,11 +212,26 @@ fn check_rule(at: &str, side: &str, peers: &[Peer], ports: &[PolicyPort]) -> Res
             (Some(IntOrName::Number(first)), Some(last)) if last < *first => {
                 return Err(format!("{at}.endPort: {last} is below port {first}"));
             }
+            (Some(IntOrName::Name(name)), None) if !is_port_name(name) => {
+                return Err(format!(
+                    "{at}.port: {name:?} is no name of a port (and a number is written without quotes)"
+                ));
+            }
             (Some(IntOrName::Name(_)) | None, Some(_)) => return Err(format!("{at}.endPort: needs a port number")),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// As the API server has it (IANA service names): a name that breaks this would silently match nothing.
+fn is_port_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let dashes = name.starts_with('-') || name.ends_with('-') || name.contains("--");
+    (1..=15).contains(&name.len())
+        && name.chars().all(plain)
+        && name.contains(|c: char| c.is_ascii_lowercase())
+        && !dashes
 }
 
 fn inside(part: &IpNetwork, whole: &IpNetwork) -> bool {

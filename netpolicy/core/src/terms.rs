@@ -4,15 +4,15 @@
 //! policy isolates the direction, one of the policies' list; at the source for egress and at the destination for ingress.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use cofferdam_tenant::{Isolation, PortSpec, Protocol};
+use cofferdam_tenant::{AllowTo, Isolation, NetworkSpec, PortSpec, Protocol};
 use ipnetwork::IpNetwork;
 
 use crate::engine::ContainerPort;
 use crate::policy::{IntOrName, Peer, PolicyPort, PolicyType};
 use crate::span::{Span, merge, subtract};
-use crate::world::{Pod, World};
+use crate::world::{Addresses, Pod, World};
 
 /// First and last port of a protocol.
 pub type PortRange = (Protocol, u16, u16);
@@ -26,7 +26,7 @@ pub enum Match {
     /// All.
     Any,
     /// Addresses of pods; the key names what selects them.
-    Pods(String, BTreeSet<IpAddr>),
+    Pods(String, Addresses),
     /// Addresses, local ones of the node too.
     Blocks(Vec<Span>),
     /// Addresses outside the cluster: none of the node's own.
@@ -67,9 +67,8 @@ pub fn side(world: &World<'_>, pod: &Pod, direction: PolicyType) -> Side {
     };
     let mut isolated_by = Vec::new();
     let mut terms = Vec::new();
-    for policy in &world.snapshot.policies {
-        let about = policy.namespace == pod.namespace && policy.spec.pod_selector.matches(&pod.labels);
-        if !about || !policy.spec.isolates(direction) {
+    for policy in world.policies_of(pod).map(|i| &world.snapshot.policies[i]) {
+        if !policy.spec.isolates(direction) {
             continue;
         }
         let name = format!("NetworkPolicy {}/{}", policy.namespace, policy.name);
@@ -163,10 +162,8 @@ fn selects(world: &World<'_>, namespace: &str, peer: &Peer, pod: &Pod, address: 
     if let Some(block) = &peer.ip_block {
         return block.cidr.contains(address) && !block.except.iter().any(|e| e.contains(address));
     }
-    let empty = Default::default();
-    let labels = world.snapshot.namespaces.get(&pod.namespace).unwrap_or(&empty);
     let in_namespace = match &peer.namespace_selector {
-        Some(selector) => selector.matches(labels),
+        Some(selector) => world.selects_namespace(selector, &pod.namespace),
         None => pod.namespace == namespace,
     };
     in_namespace && peer.pod_selector.as_ref().is_none_or(|s| s.matches(&pod.labels))
@@ -182,13 +179,23 @@ fn peer_match(world: &World<'_>, namespace: &str, peer: &Peer) -> Match {
     }
     // A namespaceSelector means the same wherever it is written: one set for all.
     let scope = if peer.namespace_selector.is_some() { "" } else { namespace };
-    let chosen = world.pods.iter().filter(|p| p.addresses.iter().any(|a| selects(world, namespace, peer, p, *a)));
-    Match::Pods(format!("{scope} {peer:?}"), chosen.flat_map(|p| p.addresses.clone()).collect())
+    let key = format!("{scope} {peer:?}");
+    let chosen = world.shared(&key, |world| {
+        let pods =
+            world.pods.iter().filter(|p| p.addresses.first().is_some_and(|a| selects(world, namespace, peer, p, *a)));
+        pods.flat_map(|p| p.addresses.iter().copied()).collect()
+    });
+    Match::Pods(key, chosen)
 }
 
+/// Pods of no tenant are nobody's.
 fn of_tenant(world: &World<'_>, tenant: &str) -> Match {
-    let addresses = world.pods.iter().filter(|p| p.tenant == tenant).flat_map(|p| p.addresses.clone()).collect();
-    Match::Pods(format!("tenant {tenant}"), addresses)
+    let key = format!("tenant {tenant}");
+    let addresses = world.shared(&key, |world| {
+        let pods = world.pods.iter().filter(|p| !tenant.is_empty() && p.tenant == tenant);
+        pods.flat_map(|p| p.addresses.iter().copied()).collect()
+    });
+    Match::Pods(key, addresses)
 }
 
 fn ports_of(ports: &[PortSpec]) -> Ports {
@@ -219,37 +226,49 @@ fn cross(world: &World<'_>, from: &str, to: &str) -> Vec<Ports> {
     allowed
 }
 
-fn other_tenants<'a>(world: &'a World<'_>, own: &str) -> Vec<&'a str> {
-    let all: BTreeSet<&str> = world.pods.iter().map(|p| p.tenant.as_str()).collect();
-    all.into_iter().filter(|t| *t != own && !t.is_empty()).collect()
+fn other_tenants<'a>(world: &'a World<'_>, own: &str) -> impl Iterator<Item = &'a str> {
+    world.tenants.iter().map(String::as_str).filter(move |t| *t != own)
 }
 
-/// `Some(ports)` if the tenant's pods may ask the cluster's DNS; the rule's own ports narrow it.
-fn dns_rules(world: &World<'_>, tenant: &str) -> bool {
-    let network = world.network(tenant);
-    network.isolation == Isolation::Open || network.allow_to.iter().any(|a| a.dns == Some(true))
+/// The union of what several rules of allowTo give, each narrowed by its own ports; Open gives all.
+fn given<T: Ord + Copy>(
+    network: &NetworkSpec,
+    is: fn(&AllowTo) -> bool,
+    all: &[T],
+    port: fn(&T) -> PortSpec,
+) -> Vec<T> {
+    let rules: Vec<&AllowTo> = network.allow_to.iter().filter(|to| is(to)).collect();
+    let named = |one: &T| rules.iter().any(|to| to.ports.is_empty() || to.ports.contains(&port(one)));
+    all.iter().filter(|one| network.isolation == Isolation::Open || named(one)).copied().collect()
 }
 
-fn api_rules(world: &World<'_>, tenant: &str) -> bool {
-    let network = world.network(tenant);
-    network.isolation == Isolation::Open || network.allow_to.iter().any(|a| a.api_server == Some(true))
-}
-
-fn dns_ports() -> Ports {
-    Some(BTreeSet::from([(Protocol::Udp, 53, 53), (Protocol::Tcp, 53, 53)]))
+/// The ports on which the tenant's pods may ask the cluster's DNS; `None`: on none.
+fn dns_ports(world: &World<'_>, tenant: &str) -> Option<Ports> {
+    let all = [Protocol::Udp, Protocol::Tcp].map(|protocol| PortSpec { protocol, port: 53 });
+    let ports = given(world.network(tenant), |to| to.dns == Some(true), &all, |port| *port);
+    (!ports.is_empty()).then(|| ports_of(&ports))
 }
 
 fn dns_pods(world: &World<'_>) -> Match {
-    let pods = world.pods.iter().filter(|p| world.is_dns(p)).flat_map(|p| p.addresses.clone()).collect();
+    let pods = world.shared("dns", |world| {
+        world.pods.iter().filter(|p| world.is_dns(p)).flat_map(|p| p.addresses.iter().copied()).collect()
+    });
     Match::Pods("dns".into(), pods)
 }
 
-fn outside(world: &World<'_>, cidr: IpNetwork) -> Vec<Span> {
+/// The endpoints of the API server that the tenant's pods may reach.
+fn api_servers(world: &World<'_>, tenant: &str) -> Vec<SocketAddr> {
+    let port = |a: &SocketAddr| PortSpec { protocol: Protocol::Tcp, port: a.port() };
+    given(world.network(tenant), |to| to.api_server == Some(true), &world.snapshot.api_servers, port)
+}
+
+/// Only an address written alone may name what is inside, this node too, and never what a pod has.
+fn outside(world: &World<'_>, cidr: IpNetwork) -> Match {
     let exact = cidr.prefix() == if cidr.is_ipv4() { 32 } else { 128 };
-    // Only an address written alone may name what is inside, and never another tenant's pod.
-    match exact && world.owner(cidr.ip()).is_none() {
-        true => vec![Span::network(&cidr)],
-        false => subtract(Span::network(&cidr), &world.inside),
+    match exact {
+        true if world.is_claimed(cidr.ip()) => Match::Blocks(Vec::new()),
+        true => Match::Blocks(vec![Span::network(&cidr)]),
+        false => Match::Outside(subtract(Span::network(&cidr), &world.inside)),
     }
 }
 
@@ -272,18 +291,19 @@ fn tenant_egress(world: &World<'_>, pod: &Pod) -> Vec<Term> {
     for (i, to) in network.allow_to.iter().enumerate() {
         let rule = format!("allowTo[{i}]");
         if let Some(cidr) = to.cidr {
-            terms.push(term(tenant, &rule, Match::Outside(outside(world, cidr)), ports_of(&to.ports)));
+            terms.push(term(tenant, &rule, outside(world, cidr), ports_of(&to.ports)));
         }
         if to.node.is_some() {
             terms.push(term(tenant, &rule, Match::OwnNode, ports_of(&to.ports)));
         }
     }
-    if dns_rules(world, tenant) {
-        terms.push(term(tenant, "dns", dns_pods(world), dns_ports()));
+    if let Some(ports) = dns_ports(world, tenant) {
+        terms.push(term(tenant, "dns", dns_pods(world), ports));
     }
-    if api_rules(world, tenant) {
-        let endpoints = world.snapshot.api_servers.iter().map(|a| (a.ip(), Protocol::Tcp, a.port())).collect();
-        terms.push(term(tenant, "apiServer", Match::Endpoints("apiServer".into(), endpoints), None));
+    let api = api_servers(world, tenant);
+    if !api.is_empty() {
+        let endpoints = api.iter().map(|a| (a.ip(), Protocol::Tcp, a.port())).collect();
+        terms.push(term(tenant, "apiServer", Match::Endpoints(format!("apiServer {api:?}"), endpoints), None));
     }
     terms
 }
@@ -294,13 +314,14 @@ fn tenant_ingress(world: &World<'_>, pod: &Pod) -> Vec<Term> {
     for other in other_tenants(world, tenant) {
         let rule = format!("allowFrom {other} and its allowTo");
         terms.extend(cross(world, other, tenant).into_iter().map(|p| term(tenant, &rule, of_tenant(world, other), p)));
-        if world.is_dns(pod) && dns_rules(world, other) {
-            terms.push(term(tenant, "dns", of_tenant(world, other), dns_ports()));
+        if world.is_dns(pod)
+            && let Some(ports) = dns_ports(world, other)
+        {
+            terms.push(term(tenant, "dns", of_tenant(world, other), ports));
         }
-        let api = world.snapshot.api_servers.iter().filter(|a| pod.addresses.contains(&a.ip()));
-        if api_rules(world, other) {
-            let one = |a: &std::net::SocketAddr| Some(BTreeSet::from([(Protocol::Tcp, a.port(), a.port())]));
-            terms.extend(api.map(|a| term(tenant, "apiServer", of_tenant(world, other), one(a))));
+        for api in api_servers(world, other).into_iter().filter(|a| pod.addresses.contains(&a.ip())) {
+            let port = Some(BTreeSet::from([(Protocol::Tcp, api.port(), api.port())]));
+            terms.push(term(tenant, "apiServer", of_tenant(world, other), port));
         }
     }
     if world.network(tenant).isolation == Isolation::Open {
