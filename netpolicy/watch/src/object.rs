@@ -107,6 +107,14 @@ struct Metadata {
     _owners: Option<IgnoredAny>,
     #[serde(rename = "finalizers", default)]
     _finalizers: Option<IgnoredAny>,
+    #[serde(rename = "generateName", default)]
+    _generate_name: Option<IgnoredAny>,
+    #[serde(rename = "deletionTimestamp", default)]
+    _deleted: Option<IgnoredAny>,
+    #[serde(rename = "deletionGracePeriodSeconds", default)]
+    _grace: Option<IgnoredAny>,
+    #[serde(rename = "selfLink", default)]
+    _self_link: Option<IgnoredAny>,
 }
 
 /// Of a Pod only what a peer is made of matters; the rest is kubelet's.
@@ -124,12 +132,14 @@ struct PodFile {
 struct PodSpec {
     host_network: bool,
     containers: Vec<Container>,
+    init_containers: Vec<Container>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
 struct Container {
-    #[serde(default)]
     ports: Vec<ContainerPort>,
+    restart_policy: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -223,6 +233,7 @@ fn object(at: &Place<'_>) -> Result<Object, FileError> {
         ("v1", "Pod") => pod(at),
         ("networking.k8s.io/v1", "NetworkPolicy") => {
             let o: Strict<PolicySpec> = at.read()?;
+            named(at, &o.metadata)?;
             let spec = o.spec.unwrap_or_default();
             spec.check().map_err(|reason| {
                 let (path, reason) = reason.split_once(": ").unwrap_or(("", &reason));
@@ -246,7 +257,28 @@ fn object(at: &Place<'_>) -> Result<Object, FileError> {
     }
 }
 
+/// Names are as the API server demands: a Tenant called `*` would be every tenant.
+fn named(at: &Place<'_>, metadata: &Metadata) -> Result<(), FileError> {
+    let word = |part: &str| {
+        let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && ends(part.chars().next())
+            && ends(part.chars().last())
+    };
+    let valid = |name: &str| name.len() <= 253 && name.split('.').all(word);
+    if !valid(&metadata.name) {
+        return Err(at.field("metadata.name", &format!("{:?} is not a DNS name", metadata.name)));
+    }
+    match &metadata.namespace {
+        Some(namespace) if !valid(namespace) => {
+            Err(at.field("metadata.namespace", &format!("{namespace:?} is not a DNS name")))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn unscoped(at: &Place<'_>, metadata: &Metadata) -> Result<(), FileError> {
+    named(at, metadata)?;
     match metadata.namespace {
         Some(_) => Err(at.field("metadata.namespace", "the object belongs to no namespace")),
         None => Ok(()),
@@ -255,6 +287,9 @@ fn unscoped(at: &Place<'_>, metadata: &Metadata) -> Result<(), FileError> {
 
 fn pod(at: &Place<'_>) -> Result<Object, FileError> {
     let o: PodFile = at.read()?;
+    named(at, &o.metadata)?;
+    // An init container that is always restarted is a sidecar: its ports are served as long as the pod runs.
+    let sidecars = o.spec.init_containers.into_iter().filter(|c| c.restart_policy == "Always");
     let mut addresses: Vec<IpAddr> = o.status.pod_ips.iter().map(|p| p.ip).collect();
     addresses.extend(o.status.pod_ip.filter(|ip| !addresses.contains(ip)));
     Ok(Object::Pod(Box::new(ClusterPod {
@@ -263,7 +298,7 @@ fn pod(at: &Place<'_>) -> Result<Object, FileError> {
         uid: o.metadata.uid,
         labels: o.metadata.labels.unwrap_or_default(),
         addresses,
-        ports: o.spec.containers.into_iter().flat_map(|c| c.ports).collect(),
+        ports: o.spec.containers.into_iter().chain(sidecars).flat_map(|c| c.ports).collect(),
         host_network: o.spec.host_network,
         finished: matches!(o.status.phase.as_str(), "Succeeded" | "Failed"),
     })))

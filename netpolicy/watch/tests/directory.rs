@@ -52,6 +52,20 @@ fn objects_of_all_kinds_in_many_documents_are_read() {
 }
 
 #[test]
+fn a_pod_as_the_api_writes_it_is_read_with_its_sidecars() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web-x1, generateName: web-, namespace: shop, uid: u1,\n  \
+               creationTimestamp: null, deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 30}\n\
+               spec:\n  containers: [{name: c, image: x}]\n  initContainers:\n  - {name: once, ports: [{name: a, containerPort: 1}]}\n  \
+               - {name: side, restartPolicy: Always, ports: [{name: b, containerPort: 2, hostPort: 3}]}\n\
+               status: {phase: Running, podIP: 10.9.0.4, podIPs: [{ip: 10.9.0.4}, {ip: 'fd00::4'}]}\n";
+    let all = loaded(&[("a.yaml", pod)]);
+    assert_eq!(all.blocked, None);
+    let pod = &all.pods[0];
+    assert_eq!(pod.ports.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!((pod.addresses.len(), pod.finished, pod.uid.as_str()), (2, false, "u1"));
+}
+
+#[test]
 fn a_missing_directory_is_empty_and_other_files_are_passed_over() {
     let none = Loader::new("/nonexistent/cluster.d", SourceConfig::default()).load();
     assert!(none.blocked.is_none() && none.complete);
@@ -69,6 +83,21 @@ fn what_is_wrong_is_named_with_its_line() {
         (tenant("userNamespace: Required"), 6, "not supported yet"),
         (tenant("sandbx: {}"), 6, "sandbx"),
         (ACME.replace("acme", "system"), 3, "config"),
+        (ACME.replace("acme", "'*'"), 3, "DNS name"),
+        (SHOP.replace("name: shop", "name: Shop"), 3, "DNS name"),
+        (SHOP.replace("name: shop", "name: ''"), 3, "DNS name"),
+        (POLICY.replace("namespace: shop", "namespace: ../x"), 3, "DNS name"),
+        (POLICY.replace("port: 80}", "port: '80'}"), 10, "no name of a port"),
+        (POLICY.replace("port: 80}", "port: 0}"), 10, "0 is no port"),
+        (POLICY.replace("endPort: 200", "endPort: 99"), 10, "below port"),
+        (POLICY.replace("port: http,", "port: http, endPort: 9,"), 10, "needs a port number"),
+        (POLICY.replace("  ingress:", "  ingres:"), 6, "ingres"),
+        (POLICY.replace("except:", "excpt:"), 9, "excpt"),
+        (POLICY.replace("apiVersion: networking.k8s.io/v1", "apiVersion: networking.k8s.io/v2"), 2, "not an object"),
+        (SHOP.replace("kind: Namespace", "kind: Namespace\nkind: Tenant"), 3, "kind"),
+        (tenant("vm: {memory: '0'}"), 6, "spec.vm.memory"),
+        (tenant("network: {allowTo: [{cidr: 10.0.0.0/99}]}"), 6, ""),
+        (tenant("network: {allowTo: [{node: other}]}"), 6, "other"),
         (POLICY.replace("podSelector: {matchLabels: {app", "podSelectr: {matchLabels: {app"), 5, "podSelectr"),
         (POLICY.replace("10.1.0.0/16", "11.1.0.0/16"), 9, "except"),
         (format!("{SHOP}---\n{SHOP}"), 5, "already in line 1"),

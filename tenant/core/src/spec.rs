@@ -239,10 +239,10 @@ impl TenantSpec {
         if self.default_kind() < self.sandbox.minimum {
             return error("spec.sandbox.default", "is below the minimum");
         }
-        if parse_cpu(&self.vm.cpu).is_none() {
+        if parse_cpu(&self.vm.cpu).is_none_or(|milli| milli == 0) {
             return error("spec.vm.cpu", "is not a CPU quantity");
         }
-        if parse_memory(&self.vm.memory).is_none() {
+        if parse_memory(&self.vm.memory).is_none_or(|bytes| bytes == 0) {
             return error("spec.vm.memory", "is not a memory quantity");
         }
         for (i, from) in self.network.allow_from.iter().enumerate() {
@@ -326,6 +326,15 @@ mod tests {
     fn unknown_fields_and_bad_ports_are_refused() {
         assert!(parse(r#"{"sandbx":{}}"#).unwrap_err().contains("sandbx"));
         assert!(parse(r#"{"network":{"allowFrom":[{"tenant":"a","ports":["80"]}]}}"#).unwrap_err().contains("TCP/80"));
+    }
+
+    #[test]
+    fn a_vm_has_a_size() {
+        for vm in
+            [r#"{"memory":"0"}"#, r#"{"memory":"0Mi"}"#, r#"{"cpu":"0m"}"#, r#"{"cpu":"0"}"#, r#"{"memory":"1Q"}"#]
+        {
+            assert!(parse(&format!(r#"{{"vm":{vm}}}"#)).unwrap_err().contains("spec.vm."), "{vm}");
+        }
     }
 
     #[test]
