@@ -20,7 +20,7 @@ pub struct BootedMachine {
     pub control: OwnedFd,
     /// Connected stream socket of the guest's data port.
     pub data: OwnedFd,
-    /// Processes whose death is the death of the sandbox: a name for the reason, a pidfd.
+    /// Processes whose death is the death of the sandbox: a name for the reason, a pidfd. The VMM is the first.
     pub watched: Vec<(String, OwnedFd)>,
     /// Sent to the agent as `Setup`.
     pub setup: Vec<u8>,

@@ -22,10 +22,10 @@ const SEED: usize = 64;
 /// Lines of each log in an error.
 const LINES: usize = 8;
 
-/// Names of a VM's cgroups below its pod's.
-pub(crate) fn cgroups(pod: &str) -> [String; 2] {
-    let pod = pod.trim_end_matches('/');
-    [format!("{pod}/sandbox-vmm"), format!("{pod}/sandbox-fs")]
+/// Names of a VM's cgroups below its pod's. Two attempts of one pod have the same cgroup, so the sandbox is part of the names.
+pub(crate) fn cgroups(spec: &SandboxSpec) -> [String; 2] {
+    let pod = spec.cgroup.trim_end_matches('/');
+    [format!("{pod}/sandbox-vmm-{}", spec.id), format!("{pod}/sandbox-fs-{}", spec.id)]
 }
 
 /// Where a pod's share is.
@@ -62,7 +62,10 @@ impl BoundedLog {
 fn tail(text: &str) -> String {
     let clean = |line: &str| line.chars().filter(|c| !c.is_control()).take(256).collect::<String>();
     let lines: Vec<String> = text.lines().map(clean).filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES)..].join(" | ")
+    let last = lines.len().saturating_sub(LINES);
+    // A trace behind it may be longer than what is kept.
+    let cause = lines[..last].iter().rfind(|line| line.contains("Kernel panic") || line.contains("cofferdam-agent:"));
+    cause.into_iter().chain(&lines[last..]).map(String::as_str).collect::<Vec<_>>().join(" | ")
 }
 
 /// The guest's end of a link.
@@ -113,7 +116,7 @@ pub(crate) fn request(
         return Err(SandboxError::failed("connect the VM", "its network made no tap"));
     }
     fds.extend(tap);
-    let [vmm_cgroup, file_server_cgroup] = cgroups(&spec.cgroup);
+    let [vmm_cgroup, file_server_cgroup] = cgroups(spec);
     let boot = BootConfig {
         vmm: config.qemu.clone(),
         file_server: config.virtiofsd.clone(),

@@ -66,7 +66,7 @@ impl VmFactory {
         made.map_err(|error| SandboxError::failed(format!("make {}", spec.dir.display()), error))?;
         let state = self.uids.take(&spec.dir, memory, size.cpus)?;
         blocking(move || {
-            for path in boot::cgroups(&spec.cgroup) {
+            for path in boot::cgroups(&spec) {
                 cgroup::make(&path).map_err(|error| SandboxError::failed(format!("make the cgroup {path}"), error))?;
             }
             share::make(&boot::share(&spec))

@@ -28,7 +28,7 @@ pub(crate) fn kill(spec: &SandboxSpec, record: Option<&SandboxRecord>) -> Result
     }
     let behind = record.iter().flat_map(|record| [&record.vmm, &record.virtiofsd]).flatten();
     behind.into_iter().try_for_each(|process| kill_process(process).map_err(failed("end the VM")))?;
-    boot::cgroups(&spec.cgroup).iter().try_for_each(|path| cgroup::kill(path).map_err(failed("end the VM")))
+    boot::cgroups(spec).iter().try_for_each(|path| cgroup::kill(path).map_err(failed("end the VM")))
 }
 
 /// Removes all that is not a process: cgroups, mounts, the pod's directory.
@@ -42,9 +42,7 @@ pub(crate) fn remove(spec: &SandboxSpec) -> Result<(), SandboxError> {
 
 /// Removes cgroups and mounts. The directory, with the records of exits in it, stays.
 pub(crate) fn unmount(spec: &SandboxSpec) -> Result<(), SandboxError> {
-    boot::cgroups(&spec.cgroup)
-        .iter()
-        .try_for_each(|path| cgroup::remove(path).map_err(failed("remove the VM's cgroups")))?;
+    boot::cgroups(spec).iter().try_for_each(|path| cgroup::remove(path).map_err(failed("remove the VM's cgroups")))?;
     // A pod's cgroup is kubelet's, unless it is named by us.
     if Path::new(&spec.cgroup).file_name().is_some_and(|name| name == spec.id.as_str()) {
         cgroup::remove(&spec.cgroup).map_err(failed("remove the pod's cgroup"))?;

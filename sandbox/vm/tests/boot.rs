@@ -1,6 +1,7 @@
 //! Real VMs, by the VMM alone: what a guest sees, what QEMU may, what a guest that does not boot leaves behind.
 //!
 //! Without libtest: the VMM forks, and a process with threads must not.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A test that unwraps fails with the line it is about.
 
 #[path = "boot/world.rs"]
 mod world;

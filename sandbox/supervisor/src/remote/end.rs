@@ -87,7 +87,11 @@ impl RemoteBackend {
         let mut polls: Vec<PollFd<'_>> =
             self.watched.iter().map(|(_, pidfd)| PollFd::new(pidfd, PollFlags::IN)).collect();
         poll(&mut polls, timeout).ok()?;
-        let dead = polls.iter().position(|poll| !poll.revents().is_empty())?;
+        let mut dead = polls.iter().position(|poll| !poll.revents().is_empty())?;
+        // The others end by themselves when the first, the VMM, is about to: then that is the cause.
+        if dead > 0 && poll(&mut polls[..1], Some(&CAUSE)).is_ok_and(|ready| ready > 0) {
+            dead = 0;
+        }
         Some(self.watched[dead].0.clone())
     }
 

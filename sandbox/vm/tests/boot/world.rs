@@ -1,4 +1,5 @@
 //! What a test VM needs around it.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A test that unwraps fails with the line it is about.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;

@@ -1,0 +1,172 @@
+//! VM sandboxes with the real shim and the real agent.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
+
+#[path = "pod/bed.rs"]
+mod bed;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use bed::{Node, exit_of, gone};
+use cofferdam_sandbox::{Attachment, NetworkAttachment, Recovered, Sandbox, SandboxError, SandboxFactory};
+use cofferdam_vm::{Accel, MINIMUM, VmConfig};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// One after another: each VM takes a CPU for seconds.
+#[tokio::test]
+async fn vm_sandboxes() {
+    let Some(node) = Node::new() else { return };
+    a_container_runs_with_a_kernel_of_its_own(&node).await;
+    volumes_are_seen_as_they_change(&node).await;
+    a_restarted_daemon_finds_its_vm(&node).await;
+    a_dead_vmm_is_a_dead_sandbox(&node).await;
+    a_vm_that_does_not_boot_is_an_error_that_says_why(&node).await;
+    what_is_missing_is_named(&node);
+}
+
+fn report(what: &str, since: Instant) {
+    println!("{what}: {:?}", since.elapsed());
+}
+
+async fn up(node: &Node) -> (std::sync::Arc<dyn Sandbox>, cofferdam_sandbox::SandboxSpec) {
+    let spec = node.spec();
+    let start = Instant::now();
+    let sandbox = node.factory(node.config()).create(&spec).await.unwrap();
+    assert_eq!(sandbox.attachment(), Attachment::Link(NetworkAttachment::Tap));
+    sandbox.start(None).await.unwrap();
+    report("boot to a set-up agent", start);
+    (sandbox, spec)
+}
+
+async fn down(node: &Node, sandbox: &dyn Sandbox) {
+    let factory = node.factory(node.config());
+    let start = Instant::now();
+    sandbox.stop().await.unwrap();
+    sandbox.stop().await.unwrap();
+    report("stop", start);
+    for _ in 0..2 {
+        factory.remove_leftovers(sandbox.spec(), Some(&sandbox.record())).await.unwrap();
+    }
+    node.assert_clean(sandbox.spec());
+}
+
+async fn a_container_runs_with_a_kernel_of_its_own(node: &Node) {
+    let (sandbox, _) = up(node).await;
+    let mut events = sandbox.pod().events();
+    let start = Instant::now();
+    let container =
+        node.run(&*sandbox, "echo hello; hostname; uname -r; cat /proc/meminfo; echo oops >&2; exit 7", &[]).await;
+    assert_eq!(exit_of(&mut events, &container).await.code, 7);
+    report("a container from create to exit", start);
+    let log = fs::read_to_string(node.log(&container)).unwrap();
+    let host = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    for line in ["stdout F hello", "stdout F web", "stderr F oops", "-cloud-amd64"] {
+        assert!(log.contains(line), "{line:?} is not in {log}");
+    }
+    assert!(!log.contains(host.trim()), "the host's kernel");
+    sandbox.pod().delete(&container).await.unwrap();
+    sandbox.release(&container).await.unwrap();
+    sandbox.release(&container).await.unwrap();
+    let record = sandbox.record();
+    let shim = fs::read_to_string(format!("/proc/{}/status", record.shim.pid)).unwrap();
+    assert!(shim.contains("CapEff:\t0000000000000000") && !shim.contains("Uid:\t0"), "{shim}");
+    assert!(sandbox.resize(None, Some(8 << 30)).await.is_err() && sandbox.resize(Some(64.0), None).await.is_err());
+    down(node, &*sandbox).await;
+}
+
+async fn volumes_are_seen_as_they_change(node: &Node) {
+    let (sandbox, _) = up(node).await;
+    let volume = node.dir.path().join("volume");
+    fs::create_dir_all(volume.join("..1")).unwrap();
+    fs::write(volume.join("..1/key"), "first").unwrap();
+    std::os::unix::fs::symlink("..1", volume.join("..data")).unwrap();
+    fs::write(node.dir.path().join("hosts"), "the hosts").unwrap();
+    let mut events = sandbox.pod().events();
+    let script = "cat /etc/hosts; cat /v/..data/key; echo; touch /v/new || echo read-only; \
+                  while ! grep -q second /v/..data/key; do sleep 0.1; done; echo; echo swapped";
+    let mounts = [(volume.as_path(), "/v", "ro"), (&node.dir.path().join("hosts"), "/etc/hosts", "rw")];
+    let container = node.run(&*sandbox, script, &mounts).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !fs::read_to_string(node.log(&container)).is_ok_and(|log| log.contains("first")) {
+        assert!(Instant::now() < deadline, "the container does not log");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // As kubelet replaces a config map.
+    fs::create_dir_all(volume.join("..2")).unwrap();
+    fs::write(volume.join("..2/key"), "second").unwrap();
+    std::os::unix::fs::symlink("..2", volume.join("..new")).unwrap();
+    fs::rename(volume.join("..new"), volume.join("..data")).unwrap();
+    assert_eq!(exit_of(&mut events, &container).await.code, 0);
+    let log = fs::read_to_string(node.log(&container)).unwrap();
+    for line in ["the hosts", "first", "read-only", "swapped"] {
+        assert!(log.contains(line), "{line:?} is not in {log}");
+    }
+    assert!(!volume.join("new").exists());
+    down(node, &*sandbox).await;
+}
+
+async fn a_restarted_daemon_finds_its_vm(node: &Node) {
+    let (sandbox, spec) = up(node).await;
+    let record = sandbox.record();
+    drop(sandbox);
+    let factory = node.factory(node.config());
+    let Recovered::Live(sandbox) = factory.recover(&spec, Some(&record)).await.unwrap() else { panic!("it is dead") };
+    assert_eq!(sandbox.record(), record);
+    let mut events = sandbox.pod().events();
+    let container = node.run(&*sandbox, "exit 3", &[]).await;
+    assert_eq!(exit_of(&mut events, &container).await.code, 3);
+    down(node, &*sandbox).await;
+}
+
+async fn a_dead_vmm_is_a_dead_sandbox(node: &Node) {
+    let (sandbox, spec) = up(node).await;
+    let mut events = sandbox.pod().events();
+    node.run(&*sandbox, "sleep 1000", &[]).await;
+    let qemu = sandbox.record().vmm.unwrap().pid;
+    kill_process(Pid::from_raw(qemu as i32).unwrap(), Signal::KILL).unwrap();
+    let reason = gone(&mut events).await;
+    assert!(reason.contains("QEMU"), "{reason}");
+    let factory = node.factory(node.config());
+    match factory.recover(&spec, Some(&sandbox.record())).await.unwrap() {
+        Recovered::Dead { exits, .. } => assert!(exits.len() <= 1),
+        Recovered::Live(_) => panic!("it lives"),
+    }
+    down(node, &*sandbox).await;
+}
+
+async fn a_vm_that_does_not_boot_is_an_error_that_says_why(node: &Node) {
+    let spec = node.spec();
+    let config = VmConfig { image_dir: node.broken_image(), ..node.config() };
+    let factory = node.factory(config);
+    let sandbox = factory.create(&spec).await.unwrap();
+    let start = Instant::now();
+    let error = sandbox.start(None).await.unwrap_err().to_string();
+    report("a boot that fails", start);
+    assert!(error.contains("No working init found"), "{error}");
+    factory.remove_leftovers(&spec, Some(&sandbox.record())).await.unwrap();
+    node.assert_clean(&spec);
+    // Too little time is no less clear.
+    let spec = node.spec();
+    let factory = node.factory(VmConfig { boot_timeout: Duration::from_millis(300), ..node.config() });
+    let sandbox = factory.create(&spec).await.unwrap();
+    let error = sandbox.start(None).await.unwrap_err().to_string();
+    assert!(error.contains("did not answer"), "{error}");
+    factory.remove_leftovers(&spec, None).await.unwrap();
+    node.assert_clean(&spec);
+}
+
+fn what_is_missing_is_named(node: &Node) {
+    let reason = |config: VmConfig| node.factory(config).unavailable().unwrap();
+    assert!(reason(VmConfig { image_dir: "/nowhere".into(), ..node.config() }).contains("cofferdam vm-image build"));
+    assert!(reason(VmConfig { virtiofsd: "/nowhere".into(), ..node.config() }).contains("qemu-system-common"));
+    let factory = node.factory(VmConfig { accel: Accel::Tcg, ..node.config() });
+    assert_eq!((factory.unavailable(), factory.degraded()), (None, None));
+    let mut spec = node.spec();
+    spec.namespaces.network = cofferdam_sandbox::NamespaceMode::Node;
+    let error = factory.check(&spec).unwrap_err();
+    assert!(
+        matches!(&error, SandboxError::Unsupported { field, .. } if field.ends_with("namespace_options.network")),
+        "{error}"
+    );
+    assert!(MINIMUM < 128 << 20);
+}
