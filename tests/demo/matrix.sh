@@ -23,10 +23,11 @@ show_pods() {
     done
 }
 
-# What one pod runs: a connection to each POD=ADDRESS, all at once. Who refuses it was reached.
+# What one pod runs: a connection to each POD=ADDRESS, all at once. Who refuses it was reached. (Not wget: Debian's static busybox looks up the
+# port of "http", and its libc crashes on that in an image without shared libraries.)
 # shellcheck disable=SC2016
 connect='for to in "$@"; do (
-    said=$(wget -q -T 3 -O /dev/null "http://${to#*=}/" 2>&1) || case $said in *refused*) ;; *) echo "${to%%=*} no"; exit ;; esac
+    said=$(timeout 8 nc -w 3 "${to#*=}" 80 </dev/null 2>&1) || case $said in *refused*) ;; *) echo "${to%%=*} no"; exit ;; esac
     echo "${to%%=*} yes"
 ) & done; wait'
 
