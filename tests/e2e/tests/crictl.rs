@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,17 +21,27 @@ fn with_pod(name: &str, kind: Kind) -> Result<(Daemon, Running)> {
 }
 
 /// A client that talks, ended with the test.
-struct Talker(Child);
+struct Talker(Child, String);
 
 impl Talker {
     fn start(crictl: &Crictl, args: &[&str]) -> Result<Self> {
         let mut command = crictl.command(args)?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Ok(Talker(command.spawn()?))
+        Ok(Talker(command.spawn()?, String::new()))
     }
 
     fn lines(&mut self) -> Result<impl Iterator<Item = std::io::Result<String>> + use<>> {
         Ok(BufReader::new(self.0.stdout.take().context("stdout")?).lines())
+    }
+}
+
+impl Talker {
+    /// What it said on standard error, once it has ended.
+    fn errors(&mut self) -> Result<&str> {
+        if let Some(mut stderr) = self.0.stderr.take() {
+            stderr.read_to_string(&mut self.1)?;
+        }
+        Ok(&self.1)
     }
 }
 
@@ -122,14 +132,32 @@ fn exec(kind: Kind) -> Result<()> {
     assert_eq!(crictl.ok(&["exec", &pod.container, "sh", "-c", "echo out; echo err >&2"])?, "out\n");
     let code = crictl.run(&["exec", &pod.container, "sh", "-c", "exit 5"])?;
     assert!(code.code != 0 && code.stderr.contains('5'), "{code:?}");
-    let tty = crictl.ok(&["exec", "-i", "-t", &pod.container, "sh", "-c", "test -t 1 && echo terminal"])?;
-    assert_eq!(tty, "terminal\r\n");
+    // The client tells the size only when the command runs already.
+    let script = "test -t 1 && until stty size 2>/dev/null; do sleep 0.1; done";
+    let tty = on_a_terminal(&crictl, &["exec", "-i", "-t", &pod.container, "sh", "-c", script])?;
+    assert!(tty.contains("40 100"), "not the size of the client's terminal: {tty:?}");
     let mut echo = Talker::start(&crictl, &["exec", "-i", &pod.container, "cat"])?;
     echo.0.stdin.take().context("stdin")?.write_all(b"through\n")?;
     let mut back = String::new();
     echo.0.stdout.take().context("stdout")?.read_to_string(&mut back)?;
     assert_eq!(back, "through\n");
     attach(&crictl, &pod)
+}
+
+/// What crictl shows on a terminal of 40 lines and 100 columns.
+fn on_a_terminal(crictl: &Crictl, args: &[&str]) -> Result<String> {
+    let command = crictl.command(args)?;
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted: Vec<String> = words.map(|w| format!("'{}'", w.to_string_lossy().replace('\'', "'\\''"))).collect();
+    let line = format!("stty rows 40 cols 100; exec {}", quoted.join(" "));
+    let mut script = Command::new("script");
+    script.args(["-q", "-e", "-c", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = script.spawn()?;
+    // The end of its input would end the session.
+    let _typing = child.stdin.take();
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stdout));
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 fn attach(crictl: &Crictl, pod: &Running) -> Result<()> {
@@ -171,11 +199,17 @@ fn logs(kind: Kind) -> Result<()> {
 /// port-forward, two connections one after the other.
 fn port_forward(kind: Kind) -> Result<()> {
     let (daemon, pod) = with_pod("forward", kind)?;
+    // Not before the server listens: a refused connection ends the client.
+    eventually("the server answers", LIMIT, || {
+        Ok(daemon.crictl().try_exec(&pod.container, &["wget", "-q", "-O", "-", "http://127.0.0.1/"])?.code == 0)
+    })?;
     let free = daemon.host().host.enter(|| Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?))?;
     let ports = format!("{}:80", free.port());
-    let _forward = Talker::start(&daemon.crictl(), &["port-forward", &pod.sandbox, &ports])?;
+    let mut forward = Talker::start(&daemon.crictl(), &["port-forward", &pod.sandbox, &ports])?;
     for _ in 0..2 {
         eventually("an answer through the forwarded port", LIMIT, || {
+            let ended = forward.0.try_wait()?;
+            ensure!(ended.is_none(), "crictl port-forward ended: {ended:?}: {}", forward.errors()?);
             let answer = http_get(&daemon.host().host, free, "/", LIMIT)?;
             ensure!(!answer.is_empty(), "an empty answer");
             Ok(true)
