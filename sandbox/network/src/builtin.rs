@@ -4,6 +4,7 @@
 //! used from `allocate` until its link is deleted, then they rest. Deleting a veth takes the kernel about 30 ms, so `detach` answers before:
 //! the pod is unbound by then, and what a crash leaves is removed by `recover`.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -221,7 +222,19 @@ impl PodNetwork for BuiltinNetwork {
         self.prepare().await?;
         let (prefix, living) =
             (self.prefix.clone(), leases.iter().map(|lease| lease.interface.clone()).collect::<Vec<_>>());
-        blocking(move || remove_orphans(&prefix, &living)).await
+        let cidrs = lock(&self.state).ipam.cidrs();
+        let owned: HashSet<IpAddr> = leases
+            .iter()
+            .flat_map(|lease| lease.addresses.iter().copied())
+            .chain(cidrs.iter().map(|cidr| node_address(*cidr)))
+            .collect();
+        blocking(move || {
+            remove_orphans(&prefix, &living)?;
+            conntrack::delete_unowned(&cidrs, &owned)
+                .map_err(|e| NetworkError::failed("delete the flows of pods that are gone", e))?;
+            Ok(())
+        })
+        .await
     }
 
     async fn counters(&self, lease: &Lease) -> Result<(u64, u64, u64, u64), NetworkError> {

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
+
 use crate::netlink::Netlink;
 use crate::wire::{attributes, find};
 
@@ -20,13 +22,24 @@ const NESTED: u16 = 0x8000;
 
 /// Deletes each flow that has one of these addresses in either tuple; gives their number.
 pub fn delete(addresses: &[IpAddr]) -> io::Result<usize> {
-    let wanted: HashSet<Vec<u8>> = addresses.iter().map(|a| octets(*a)).collect();
+    let wanted: HashSet<IpAddr> = addresses.iter().copied().collect();
+    let families = [false, true].map(|v6| addresses.iter().any(|a| a.is_ipv6() == v6));
+    delete_where(families, |address| wanted.contains(&address))
+}
+
+/// Deletes each flow of an address in these networks that nobody has: what a pod that ended with the daemon left would be answered as if
+/// the address's next owner had asked.
+pub fn delete_unowned(cidrs: &[IpNetwork], owned: &HashSet<IpAddr>) -> io::Result<usize> {
+    let families = [false, true].map(|v6| cidrs.iter().any(|c| c.is_ipv6() == v6));
+    delete_where(families, |address| !owned.contains(&address) && cidrs.iter().any(|c| c.contains(address)))
+}
+
+/// Looks at the flows of IPv4 and IPv6, where wanted.
+fn delete_where(families: [bool; 2], wanted: impl Fn(IpAddr) -> bool) -> io::Result<usize> {
     let mut netlink = Netlink::netfilter()?;
     let mut flows = Vec::new();
-    for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
-        if !addresses.iter().any(|a| a.is_ipv6() == (i32::from(family) == libc::AF_INET6)) {
-            continue;
-        }
+    for (family, _) in [libc::AF_INET as u8, libc::AF_INET6 as u8].into_iter().zip(families).filter(|(_, asked)| *asked)
+    {
         netlink.list(GET, &[family, 0, 0, 0], |body| flows.extend(matching(body, &wanted)))?;
     }
     for flow in &flows {
@@ -50,12 +63,12 @@ struct Flow {
     rest: Vec<(u16, Vec<u8>)>,
 }
 
-fn matching(body: &[u8], wanted: &HashSet<Vec<u8>>) -> Option<Flow> {
+fn matching(body: &[u8], wanted: &impl Fn(IpAddr) -> bool) -> Option<Flow> {
     let list = body.get(4..)?;
     let touches = |tuple: u16| {
         find(list, tuple)
             .and_then(|t| find(t, TUPLE_IP))
-            .is_some_and(|ip| attributes(ip).any(|(_, address)| wanted.contains(address)))
+            .is_some_and(|ip| attributes(ip).any(|(_, octets)| address(octets).is_some_and(wanted)))
     };
     if !touches(TUPLE_ORIG) && !touches(TUPLE_REPLY) {
         return None;
@@ -67,9 +80,9 @@ fn matching(body: &[u8], wanted: &HashSet<Vec<u8>>) -> Option<Flow> {
     Some(Flow { family: *body.first()?, original: find(list, TUPLE_ORIG)?.to_vec(), rest })
 }
 
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(a) => a.octets().to_vec(),
-        IpAddr::V6(a) => a.octets().to_vec(),
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    match octets.len() {
+        4 => <[u8; 4]>::try_from(octets).ok().map(IpAddr::from),
+        _ => <[u8; 16]>::try_from(octets).ok().map(IpAddr::from),
     }
 }

@@ -108,6 +108,9 @@ pub fn up(lease: &Lease, source: impl Fn(IpAddr) -> Option<IpAddr>) -> Result<()
         let route = Route { to: IpNetwork::from(*address), link: Some(index), gateway: None, source: source(*address) };
         route.set(&mut netlink).map_err(failed(lease, "set the route"))?;
     }
+    if let Err(error) = route::settle_peer(&mut netlink, index) {
+        tracing::debug!(interface = lease.interface, %error, "the pod's first packets may be lost");
+    }
     Ok(())
 }
 

@@ -149,6 +149,19 @@ pub fn set_up(netlink: &mut Netlink, index: u32) -> io::Result<()> {
     netlink.change(libc::RTM_NEWLINK, 0, &ifinfo(index, UP, UP), |m| m)
 }
 
+/// Waits until the other end of a veth, in whatever namespace, can send. The kernel lets a link that gets its carrier send only once its
+/// link watcher has run, and drops what comes before: a pod's first packet. Asking for the link makes the watcher run (Linux 6.8).
+pub fn settle_peer(netlink: &mut Netlink, index: u32) -> io::Result<()> {
+    let body = netlink.get(libc::RTM_GETLINK, &ifinfo(index, 0, 0), |m| m)?;
+    let attribute = |kind| body.get(16..).and_then(|list| find(list, kind)).and_then(number);
+    match (attribute(libc::IFLA_LINK), attribute(libc::IFLA_LINK_NETNSID)) {
+        (Some(peer), Some(namespace)) => netlink
+            .get(libc::RTM_GETLINK, &ifinfo(peer, 0, 0), |m| m.u32(libc::IFLA_TARGET_NETNSID, namespace))
+            .map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
 /// Deletes a link; none is fine.
 pub fn delete_link(netlink: &mut Netlink, name: &str) -> io::Result<()> {
     match netlink.change(libc::RTM_DELLINK, 0, &ifinfo(0, 0, 0), |m| m.text(libc::IFLA_IFNAME, name)) {

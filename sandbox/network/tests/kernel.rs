@@ -333,9 +333,25 @@ fn recovery_keeps_the_living_and_removes_orphans() {
         }),
     );
     assert!(next.not_ready().is_some());
+    // Connection tracking starts with the first rule that wants it.
+    host.ns.sh("nft add table inet t; nft 'add chain inet t f { type filter hook output priority 0; }'; nft add rule inet t f ct state new counter");
+    let (own, orphans) = (lease_a.addresses.clone(), lease_b.addresses.clone());
+    for address in own.iter().chain(&orphans) {
+        assert!(host.ns.seen_by((*address, 80).into()).is_some());
+    }
+    let flows = |lease: &Lease| {
+        let wanted = lease.addresses[0].to_string();
+        host.ns.run(move || {
+            let all = std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").unwrap();
+            all.matches(&format!("={wanted} ")).count()
+        })
+    };
+    assert!(flows(&lease_a) > 0 && flows(&lease_b) > 0, "no flow is tracked, so the test proves nothing");
     let restarted = next.clone();
     host.call(move |_| async move { restarted.recover(&[kept]).await }).unwrap();
     assert_eq!(next.not_ready(), None);
+    assert!(flows(&lease_a) > 0, "a living pod lost its flows");
+    assert_eq!(flows(&lease_b), 0, "the next owner of the address would inherit flows");
     let links = host.ns.sh("ip -o link");
     assert!(links.contains(&lease_a.interface) && !links.contains(&lease_b.interface), "{links}");
     assert!(host.ns.seen_by((lease_a.addresses[0], 80).into()).is_some());
