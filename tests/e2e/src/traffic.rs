@@ -14,15 +14,15 @@ pub enum Reach {
     No,
 }
 
-/// Asks for a page from inside a pod, for at most two seconds.
+/// Asks for a page from inside a pod, for at most two seconds. (busybox's own `wget -T` crashes when the time is over.)
 pub fn reach(daemon: &Daemon, from: &Running, to: &str, port: u16) -> Result<Reach> {
     let host = if to.contains(':') { format!("[{to}]") } else { to.to_owned() };
     let url = format!("http://{host}:{port}/");
-    let output = daemon.crictl().try_exec(&from.container, &["wget", "-q", "-T", "2", "-O", "-", &url])?;
-    // crictl repeats the exit code in its message; anything but wget's own failure is no verdict.
+    let output = daemon.crictl().try_exec(&from.container, &["timeout", "2", "wget", "-q", "-O", "-", &url])?;
+    // crictl tells the exit code in its message only; anything but SIGTERM by `timeout` is no verdict.
     match output.code {
         0 => Ok(Reach::Yes),
-        _ if output.stderr.contains("timed out") => Ok(Reach::No),
+        _ if output.stderr.contains("exited with 143") => Ok(Reach::No),
         code => bail!("wget {url} in {}: exit {code}: {}{}", from.container, output.stdout, output.stderr),
     }
 }

@@ -106,8 +106,10 @@ fn between_kill_and_restart_a_flush_opens_nothing() -> Result<()> {
     daemon.start()?;
     let server = run(&daemon, PodSpec::new("acme", "web"), &web("main"))?;
     // It tries for ever, and writes down every success: no daemon is needed to see what got through.
-    let try_for_ever =
-        format!("while :; do wget -q -T 1 -O - http://{}/ >/dev/null 2>&1 && echo leaked; done", server.ip(&daemon)?);
+    let try_for_ever = format!(
+        "while :; do timeout 1 wget -q -O - http://{}/ >/dev/null 2>&1 && echo leaked; done",
+        server.ip(&daemon)?
+    );
     let client = sleeper("main").shell(&try_for_ever);
     let client = run(&daemon, PodSpec::new("blue", "client"), &client)?;
     let log_path = daemon.crictl().log_file(&client.spec, "main");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cofferdam_cri_api::v1 as cri;
-use cofferdam_sandbox::{Sandbox, SandboxSpec};
+use cofferdam_sandbox::Sandbox;
 use cofferdam_store::{ContainerEntry, ContainerPhase, SandboxEntry, SandboxPhase};
 use prost::Message;
 
@@ -147,12 +147,11 @@ async fn assemble(
     let facts = spec::Facts {
         id: &entry.id,
         config,
-        pod: &convert::pod_config(pod),
         sandbox: &pod.spec,
         image: &image.defaults,
         users: &users,
         rootfs,
-        seccomp: seccomp(runtime, config, &pod.spec)?,
+        seccomp: seccomp(runtime, config)?,
         pod_dir: &runtime.pod_dir(&pod.spec.id),
         volume_dir,
     };
@@ -160,7 +159,7 @@ async fn assemble(
 }
 
 /// A privileged container has no filter, whatever it asks for: it could undo any.
-fn seccomp(runtime: &Runtime, config: &cri::ContainerConfig, _pod: &SandboxSpec) -> Result<Vec<u8>, Error> {
+fn seccomp(runtime: &Runtime, config: &cri::ContainerConfig) -> Result<Vec<u8>, Error> {
     let security = config.linux.as_ref().and_then(|l| l.security_context.clone()).unwrap_or_default();
     let profile = security.seccomp.as_ref().map(cri::SecurityProfile::profile_type);
     if security.privileged || profile.is_none_or(|p| p == cri::security_profile::ProfileType::Unconfined) {

@@ -1,7 +1,6 @@
 //! Capabilities of a container.
 
 use std::collections::HashSet;
-use std::str::FromStr;
 
 use cofferdam_cri_api::v1 as cri;
 use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxCapabilitiesBuilder};
@@ -109,7 +108,7 @@ pub(crate) fn added(security: &cri::LinuxContainerSecurityContext) -> Vec<String
     let names = asked.add_capabilities.iter().chain(&asked.add_ambient_capabilities);
     let mut added: Vec<String> = names.filter(|n| !is_all(n)).map(|n| full_name(n)).collect();
     if all(&asked.add_capabilities) {
-        added.extend(ALL.iter().map(|c| c.to_string()));
+        added.extend(ALL.iter().map(|c| full_name(&c.to_string())));
     }
     added
 }
@@ -128,7 +127,8 @@ fn full_name(name: &str) -> String {
 }
 
 fn parse(list: &str, name: &str) -> Result<Capability, SpecError> {
-    Capability::from_str(&full_name(name)).map_err(|_| {
+    // By its OCI form, which is complete; the crate's `FromStr` takes the short names only.
+    serde_json::from_value(full_name(name).into()).map_err(|_| {
         SpecError::new(format!("linux.security_context.capabilities.{list}"), format!("unknown capability {name:?}"))
     })
 }
@@ -162,6 +162,15 @@ mod tests {
     fn a_dropped_default_is_gone_and_the_rest_stays() {
         let set = bounding(&with(&[], &["cap_net_raw"]));
         assert!(!set.contains(&Capability::NetRaw) && set.len() == DEFAULT.len() - 1);
+    }
+
+    #[test]
+    fn every_capability_is_known_by_its_names() {
+        for (long, short) in [("CAP_SYS_PTRACE", "SYS_PTRACE"), ("CAP_NET_ADMIN", "net_admin"), ("CAP_BPF", "BPF")] {
+            assert_eq!(bounding(&with(&[long], &["ALL"])), bounding(&with(&[short], &["ALL"])));
+        }
+        let names = added(&with(&["ALL"], &[]));
+        assert_eq!(names.iter().map(|n| parse("add_capabilities", n).unwrap()).collect::<HashSet<_>>(), ALL.into());
     }
 
     #[test]

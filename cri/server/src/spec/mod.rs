@@ -55,7 +55,6 @@ pub(crate) struct ImageDefaults {
 pub(crate) struct Facts<'a> {
     pub id: &'a str,
     pub config: &'a cri::ContainerConfig,
-    pub pod: &'a cri::PodSandboxConfig,
     pub sandbox: &'a SandboxSpec,
     pub image: &'a ImageDefaults,
     pub users: &'a user::UserFiles,
