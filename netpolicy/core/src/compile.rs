@@ -56,7 +56,7 @@ pub fn compile(snapshot: &ClusterSnapshot, node: &NodeConfig, local: &[LocalPod]
     let mut rules = Ruleset::new(&node.table);
     base::add(&mut rules, &world);
     let mut classes = Classes::default();
-    let mut maps = Family::BOTH.map(|family| Maps::new(family));
+    let mut maps = Family::BOTH.map(Maps::new);
     for pod in &world.pods {
         let Some((interface, addresses)) = &pod.local else { continue };
         let out = classes.of(&mut rules, &world, pod, PolicyType::Egress);
