@@ -14,7 +14,7 @@ use crate::cri::{Client, milliseconds};
 use crate::pod::Pod;
 use crate::table::{Series, head, row};
 
-/// What init prints. The kernel starts `/bin/echo` as init; that it panics when echo ends comes after this.
+/// What init prints. The kernel starts `/echo` (busybox) as init; that it panics when echo ends comes after this.
 const MARKER: &str = "user-space-reached";
 
 /// VM pods and bare boots in turn.
@@ -55,7 +55,7 @@ impl Bare {
         let initramfs = dir.join("bare-initramfs");
         let mut out = File::create(&initramfs)?;
         out.write_all(&fs::read(image.join("initramfs"))?)?;
-        out.write_all(&archive("bin/echo", &busybox))?;
+        out.write_all(&archive("echo", &busybox))?;
         Ok(Self { kernel: kernel.display().to_string(), initramfs: initramfs.display().to_string() })
     }
 
@@ -91,9 +91,7 @@ impl Bare {
         command.args(if hardware() { kvm } else { tcg });
         command.args(["-smp", "1", "-kernel", &self.kernel, "-initrd", &self.initramfs]);
         command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console", "-append"]);
-        command.arg(format!(
-            "console=ttyS0 quiet panic=-1 reboot=t rcupdate.rcu_expedited=1 rdinit=/bin/echo -- {MARKER}"
-        ));
+        command.arg(format!("console=ttyS0 quiet panic=-1 reboot=t rcupdate.rcu_expedited=1 rdinit=/echo -- {MARKER}"));
         command
     }
 }
