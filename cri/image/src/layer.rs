@@ -117,7 +117,8 @@ fn fill(
     incoming: Incoming,
     target: &Path,
 ) -> Result<Report, ImageError> {
-    let mut feed = Feed { unpacker: Unpacker::start(&shop.helper, &shop.limits, target)?, hash: Sha256::new() };
+    let unpacker = Unpacker::start(&shop.helper, &shop.limits, target)?;
+    let mut feed = Feed { unpacker: Ok(unpacker), hash: Sha256::new(), whole: true };
     let mut ingest = ingest;
     if let Some(ingest) = &mut ingest {
         ingest.replay(|bytes| feed.put(bytes))?;
@@ -149,11 +150,9 @@ fn fill(
         },
     }
     let digest = names::digest_of(feed.hash);
-    let report = feed.unpacker.finish();
+    let report = feed.unpacker.and_then(Unpacker::finish);
     // A wrong digest is the cause of whatever the unpacker met, unless it stopped half way.
-    if let (Some(wanted), Ok(_)) = (&wanted.digest, &report)
-        && *wanted != digest
-    {
+    if let Some(wanted) = wanted.digest.as_ref().filter(|wanted| feed.whole && **wanted != digest) {
         return Err(ImageError::Invalid(format!("layer {wanted}: its digest is {digest}")));
     }
     let report =
@@ -165,15 +164,29 @@ fn fill(
     Ok(report)
 }
 
+/// Both ways of every byte: into the hash, and into the unpacker until that gives up.
 struct Feed {
-    unpacker: Unpacker,
+    unpacker: Result<Unpacker, ImageError>,
     hash: Sha256,
+    /// The hash is that of all bytes.
+    whole: bool,
 }
 
 impl Feed {
+    /// False: more bytes are of no use. Of a layer that is wrong in itself the rest is still wanted, to tell whether it is the one
+    /// that was asked for; of one that fills the disk it is not.
     fn put(&mut self, bytes: &[u8]) -> bool {
         self.hash.update(bytes);
-        self.unpacker.feed(bytes)
+        let Ok(unpacker) = &mut self.unpacker else { return self.whole };
+        if unpacker.feed(bytes) {
+            return true;
+        }
+        let over = || ImageError::Failed("the unpacker ended before its input".into());
+        let ended = std::mem::replace(&mut self.unpacker, Err(over()));
+        let error = ended.and_then(Unpacker::finish).err().unwrap_or_else(over);
+        self.whole = matches!(error, ImageError::Invalid(_));
+        self.unpacker = Err(error);
+        self.whole
     }
 }
 

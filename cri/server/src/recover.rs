@@ -96,11 +96,10 @@ impl Runtime {
     async fn drop_orphans(self: &Arc<Self>) {
         for container in self.parts.store.containers.list() {
             let half = matches!(container.phase, ContainerPhase::Creating | ContainerPhase::Removing);
-            if half || self.parts.store.sandboxes.get(&container.sandbox).is_none() {
-                if let Err(error) = self.remove_container(&container.id).await {
+            if (half || self.parts.store.sandboxes.get(&container.sandbox).is_none())
+                && let Err(error) = self.remove_container(&container.id).await {
                     tracing::error!(container = container.id, %error, "left-over container");
                 }
-            }
         }
     }
 }

@@ -112,12 +112,12 @@ impl Runtime {
 
     /// A visible pod sandbox, by id or unambiguous prefix.
     pub(crate) fn pod(&self, id: &str) -> Result<Arc<SandboxEntry>, Error> {
-        pick("pod sandbox", id, self.parts.store.sandboxes.with_prefix(id), |e| convert::pod_visible(e), |e| &e.spec.id)
+        pick("pod sandbox", id, self.parts.store.sandboxes.with_prefix(id), convert::pod_visible, |e| &e.spec.id)
     }
 
     /// A visible container, by id or unambiguous prefix.
     pub(crate) fn container(&self, id: &str) -> Result<Arc<ContainerEntry>, Error> {
-        pick("container", id, self.parts.store.containers.with_prefix(id), |e| convert::container_visible(e), |e| &e.id)
+        pick("container", id, self.parts.store.containers.with_prefix(id), convert::container_visible, |e| &e.id)
     }
 
     /// All containers of a sandbox, visible or not.

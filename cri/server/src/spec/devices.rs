@@ -18,12 +18,14 @@ pub(super) struct Devices {
     pub rules: Vec<LinuxDeviceCgroup>,
 }
 
-/// The devices a container asks for; a privileged one has all of the node's.
-pub(super) fn devices(config: &cri::ContainerConfig, privileged: bool) -> Result<Devices, SpecError> {
+/// The devices a container asks for; a privileged one has all of the node's. In a VM the node's are not there to be had: a privileged
+/// container may use whatever its guest has.
+pub(super) fn devices(config: &cri::ContainerConfig, privileged: bool, vm: bool) -> Result<Devices, SpecError> {
     let mut devices = Devices::default();
     if privileged {
         devices.rules.push(LinuxDeviceCgroupBuilder::default().allow(true).access("rwm").build().map_err(builder)?);
-        for path in nodes_below(Path::new("/dev")) {
+        let nodes = if vm { Vec::new() } else { nodes_below(Path::new("/dev")) };
+        for path in nodes {
             devices.nodes.extend(node(&path, &path)?);
         }
         return Ok(devices);
@@ -91,4 +93,32 @@ fn nodes_below(dir: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_privileged_container_has_the_nodes_devices_except_in_a_vm() {
+        let of = |vm| devices(&cri::ContainerConfig::default(), true, vm).unwrap();
+        assert!(of(false).nodes.iter().any(|node| node.path() == Path::new("/dev/null")));
+        assert!(of(true).nodes.is_empty());
+        assert_eq!(of(true).rules, of(false).rules);
+    }
+
+    #[test]
+    fn permissions_and_what_is_no_device_are_refused_by_field() {
+        let refused = |host: &str, permissions: &str| {
+            let device = cri::Device {
+                container_path: "/dev/x".into(),
+                host_path: host.into(),
+                permissions: permissions.into(),
+            };
+            let config = cri::ContainerConfig { devices: vec![device], ..Default::default() };
+            devices(&config, false, false).err().unwrap().to_string()
+        };
+        assert!(refused("/dev/null", "x").contains("devices[0].permissions"));
+        assert!(refused("/etc/passwd", "r").contains("devices[0].host_path"));
+    }
 }

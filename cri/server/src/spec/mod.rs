@@ -82,7 +82,7 @@ pub(crate) fn container_spec(facts: &Facts<'_>) -> Result<(ContainerSpec, user::
     refuse::container(facts.config)?;
     let security = facts.security();
     let identity = user::identify(&security, &facts.image.user, facts.users)?;
-    let devices = devices::devices(facts.config, security.privileged)?;
+    let devices = devices::devices(facts.config, security.privileged, is_vm(facts.sandbox))?;
     let process = process::process(facts, &security, &identity)?;
     let linux = linux::linux(facts, &security, &devices)?;
     let mounts = mounts::mounts(facts, &security)?;
