@@ -71,7 +71,6 @@ impl ServeArgs {
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let config = args.load()?;
     let log = log::start(&config.log)?;
-    socket::check(&config.socket)?;
     let node = node::claim(&config)?;
     let mut ends = listen::Ends::new()?;
     reaper::start()?;

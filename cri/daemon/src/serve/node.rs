@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use cofferdam_pod_client::identity;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{files, state_mount};
+use super::{files, socket, state_mount};
 use crate::config::Config;
 
 /// Descriptors that the daemon may have open: a few for each pod.
@@ -27,6 +27,7 @@ pub fn claim(config: &Config) -> anyhow::Result<Node> {
         bail!("cofferdam serve needs root");
     }
     let locks = [lock("root", &config.root)?, lock("state", &config.state)?];
+    socket::check(&config.socket)?;
     let boot_id = identity::boot_id().context("read the boot id")?;
     network_namespace(&config.state, &boot_id)?;
     state_mount::bind(&config.state)?;
