@@ -29,7 +29,8 @@ impl Default for VmConfig {
             accel: Accel::Auto,
             qemu: "/usr/bin/qemu-system-x86_64".into(),
             virtiofsd: "/usr/lib/qemu/virtiofsd".into(),
-            boot_timeout: Duration::from_secs(60),
+            // Emulated on a node that is full, a boot was seen to take 42 s; kubelet waits for 240 s.
+            boot_timeout: Duration::from_secs(120),
             first_uid: 2_000_000_000,
         }
     }

@@ -15,7 +15,7 @@ use cofferdam_sandbox::{
     SandboxSpec, Stdio, VmSize,
 };
 use cofferdam_vm::image::{BuildConfig, KernelSource, build};
-use cofferdam_vm::{VmConfig, VmFactory};
+use cofferdam_vm::{MINIMUM, VmConfig, VmFactory};
 use serde_json::json;
 use tokio::sync::broadcast;
 
@@ -102,7 +102,7 @@ impl Node {
             sysctls: BTreeMap::new(),
             shm_size: 1 << 20,
             resolv_conf: String::new(),
-            vm: Some(VmSize { cpus: 1, memory: 192 << 20 }),
+            vm: Some(VmSize { cpus: 1, memory: MINIMUM }),
             init_seccomp: Vec::new(),
             id,
         }
