@@ -172,7 +172,7 @@ fn an_unknown_key_or_a_second_daemon_is_refused_at_the_start() -> Result<()> {
         &first.state().display().to_string(),
     ])?;
     assert_ne!(second.code, 0);
-    names(&second.stderr, &[&first.socket().display().to_string()])?;
+    names(&second.stderr, &[&first.root().display().to_string()])?;
     assert!(first.term()?.success());
     Ok(())
 }
@@ -186,10 +186,10 @@ fn a_vm_that_does_not_boot_says_so_and_leaves_nothing() -> Result<()> {
     let bad = std::env::temp_dir().join(format!("cofferdam-bad-vm-{}", std::process::id()));
     cofferdam_test_harness::run("cp", ["-a", &good.display().to_string(), &bad.display().to_string()])?;
     let checked = (|| {
-        // An initramfs of nothing: the kernel panics.
+        // An initramfs of zeros: the kernel panics.
         for entry in fs::read_dir(bad.join("current"))?.flatten() {
             if entry.file_name().to_string_lossy().contains("initr") {
-                fs::write(entry.path(), b"")?;
+                fs::write(entry.path(), vec![0; usize::try_from(entry.metadata()?.len())?])?;
             }
         }
         let config = format!("[vm]\nimage_dir = \"{}\"\n", bad.display());

@@ -59,9 +59,11 @@ fn kubelet_runs_a_vm_pod_and_a_namespace_pod_through_a_restart() -> Result<()> {
         daemon.cluster().namespace(name, Some(name))?;
     }
     daemon.start()?;
-    let clean = daemon.snapshot()?;
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/kubelet/config.yaml").canonicalize()?;
     let kubelet = Kubelet::start(&daemon, &config)?;
+    // Its own: a mount of its directory over itself, and tables with hints for other programs.
+    eventually("kubelet has settled", LIMIT, || Ok(daemon.snapshot()?.of("nft table").len() >= 6))?;
+    let clean = daemon.snapshot()?;
     for namespace in ["acme", "blue"] {
         kubelet.write_pod(namespace, &pod(namespace))?;
     }
