@@ -14,6 +14,7 @@ mod images;
 mod instrument;
 mod local_pod;
 mod ops;
+mod pod_cidrs;
 mod pod_files;
 mod pods;
 mod recover;
@@ -28,6 +29,7 @@ mod view;
 mod watch;
 
 pub use error::Error;
+pub use pod_cidrs::kept_pod_cidrs;
 pub use rpc::{ImageServer, RuntimeServer};
 pub use runtime::{Parts, Runtime, Settings};
 pub use streams::Backend;

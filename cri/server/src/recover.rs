@@ -97,9 +97,10 @@ impl Runtime {
         for container in self.parts.store.containers.list() {
             let half = matches!(container.phase, ContainerPhase::Creating | ContainerPhase::Removing);
             if (half || self.parts.store.sandboxes.get(&container.sandbox).is_none())
-                && let Err(error) = self.remove_container(&container.id).await {
-                    tracing::error!(container = container.id, %error, "left-over container");
-                }
+                && let Err(error) = self.remove_container(&container.id).await
+            {
+                tracing::error!(container = container.id, %error, "left-over container");
+            }
         }
     }
 }

@@ -18,6 +18,9 @@ const TRIES: usize = 10;
 /// Sets of fewer elements are read once only.
 const SETTLED: usize = 64;
 
+/// By chain, packets and bytes of each rule's counter, in order.
+pub type Counters = BTreeMap<String, Vec<Option<(u64, u64)>>>;
+
 /// Reads through a socket of its own: the owner's carries batches only.
 pub struct Reader {
     socket: Socket,
@@ -50,8 +53,8 @@ impl Reader {
     }
 
     /// What the counters of each chain's rules say, in order.
-    pub fn counters(&mut self, table: &str) -> io::Result<BTreeMap<String, Vec<Option<(u64, u64)>>>> {
-        let mut counters: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    pub fn counters(&mut self, table: &str) -> io::Result<Counters> {
+        let mut counters = Counters::new();
         for rule in self.rules(table)? {
             counters.entry(rule.chain).or_default().push(rule.counter);
         }

@@ -1,17 +1,13 @@
 //! The table as text: the kernel's chains, sets and counters. A chain's rules are kept in the kernel with their digest, so the text of
 //! those that the compiler knows is the compiler's.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use cofferdam_netpolicy::backend::BackendError;
 use cofferdam_netpolicy::ir::{Chain, Expr, Ruleset, SeenChain, Snapshot};
 
 use crate::NftBackend;
-use crate::read::Reader;
-
-/// Packets and bytes of each rule's counter.
-type Counters = BTreeMap<String, Vec<Option<(u64, u64)>>>;
+use crate::read::{Counters, Reader};
 
 impl NftBackend {
     /// What the kernel holds, one rule a line with its counter. `known`: the rules as they should be. Slow: a full dump.

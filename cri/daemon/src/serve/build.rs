@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use cofferdam_cri_api::v1::CgroupDriver;
-use cofferdam_cri_server::{Parts, Runtime, Settings};
+use cofferdam_cri_server::{Parts, Runtime, Settings, kept_pod_cidrs};
 use cofferdam_image::ImageService;
 use cofferdam_namespace::NamespaceFactory;
 use cofferdam_network::{BuiltinConfig, BuiltinNetwork};
@@ -45,17 +45,19 @@ pub struct Daemon {
 
 /// Builds everything; nothing is changed in the kernel but the claim of the table.
 pub async fn build(config: Config, node: Node) -> anyhow::Result<Daemon> {
+    let pod_cidrs = kept_pod_cidrs(&config.state).context("the pod CIDRs that kubelet told")?;
+    let pod_cidrs = pod_cidrs.unwrap_or_else(|| config.network.pod_cidrs.clone());
     // What can fail without having changed anything comes first; the table and its holder come last.
     let (namespaces, vms) = factories(&config)?;
     let store = Store::open(&config.root.join(files::STORE)).context("open the state")?;
     let images = Arc::new(images::open(&config)?);
     let network = Arc::new(BuiltinNetwork::new(BuiltinConfig {
         interface_prefix: config.network.interface_prefix.clone(),
-        pod_cidrs: config.network.pod_cidrs.clone(),
+        pod_cidrs: pod_cidrs.clone(),
     })?);
     cgroups::make(cgroup_root(&config))?;
     std::fs::create_dir_all(config.state.join(files::PODS)).context("make the pods' directory")?;
-    let policy = policy::start(&config)?;
+    let policy = policy::start(&config, pod_cidrs)?;
     let system_namespaces = config.tenant.system_namespaces.iter().cloned().collect();
     let tenants = Arc::new(SnapshotRegistry::new(&policy.source, config.tenant.system.clone(), system_namespaces));
     let parts = Parts {

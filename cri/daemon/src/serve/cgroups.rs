@@ -11,7 +11,7 @@ const PARTS: [&str; 2] = ["shims", "pods"];
 /// Makes them in every hierarchy.
 pub fn make(root: &str) -> anyhow::Result<()> {
     let make = |part: &&str| cgroup::make(&format!("{root}/{part}"));
-    PARTS.iter().try_for_each(|part| make(&part)).with_context(|| format!("cgroup.root {root}"))
+    PARTS.iter().try_for_each(make).with_context(|| format!("cgroup.root {root}"))
 }
 
 /// Removes them where they are empty: another daemon may have the same root.

@@ -7,6 +7,7 @@ use cofferdam_netpolicy::NodeConfig;
 use cofferdam_netpolicy_controller::Controller;
 use cofferdam_netpolicy_nft::{HolderCommand, NftBackend};
 use cofferdam_netpolicy_watch::{DirectorySource, SourceConfig};
+use ipnetwork::IpNetwork;
 
 use super::{addresses, reexec};
 use crate::config::{Config, Unlabelled};
@@ -35,7 +36,7 @@ pub fn source_config(config: &Config) -> SourceConfig {
 }
 
 /// Reads the directory and takes the table. The kernel's rules stay as they are until recovery.
-pub fn start(config: &Config) -> anyhow::Result<Policy> {
+pub fn start(config: &Config, pod_cidrs: Vec<IpNetwork>) -> anyhow::Result<Policy> {
     let directory = &config.cluster.directory;
     let source = DirectorySource::start(directory, source_config(config))
         .with_context(|| format!("cluster.directory {}", directory.display()))?;
@@ -44,11 +45,14 @@ pub fn start(config: &Config) -> anyhow::Result<Policy> {
     let table = &config.network.nft_table;
     let backend = NftBackend::open(table, Some(holder)).with_context(|| format!("network.nft_table {table:?}"))?;
     let backend = Arc::new(backend);
+    // The node's address in each pod CIDR comes only with recovery.
+    let mut addresses = addresses::own()?;
+    addresses.extend(pod_cidrs.iter().map(|cidr| cofferdam_network::ipam::node_address(*cidr)));
     let node = NodeConfig {
         table: table.clone(),
         interface_prefix: config.network.interface_prefix.clone(),
-        pod_cidrs: config.network.pod_cidrs.clone(),
-        addresses: addresses::own()?,
+        pod_cidrs,
+        addresses,
     };
     let controller = Arc::new(Controller::start(backend.clone(), &source, node));
     Ok(Policy { source, backend, controller })

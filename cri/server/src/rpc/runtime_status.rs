@@ -6,7 +6,7 @@ use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::SandboxKind;
 use ipnetwork::IpNetwork;
 
-use crate::{Error, Runtime};
+use crate::{Error, Runtime, pod_cidrs};
 
 /// kubelet checks the first against a constant.
 pub(super) fn version() -> cri::VersionResponse {
@@ -87,7 +87,9 @@ pub(super) async fn update_config(
     let parsed = parsed?;
     if !parsed.is_empty() {
         runtime.parts.policy.update_pod_cidrs(parsed.clone()).await?;
-        runtime.parts.network.set_pod_cidrs(parsed).await?;
+        runtime.parts.network.set_pod_cidrs(parsed.clone()).await?;
+        let kept = pod_cidrs::save(&runtime.settings.state, &parsed);
+        kept.map_err(|e| Error::Internal(format!("keep the pod CIDRs: {e}")))?;
     }
     Ok(cri::UpdateRuntimeConfigResponse {})
 }
