@@ -127,13 +127,15 @@ fn program(rules: &[Rule]) -> Vec<Insn> {
         insn(LOAD, 0x14, 4, 0),      // r4 = major
         insn(LOAD, 0x15, 8, 0),      // r5 = minor
     ];
-    for rule in rules.iter().rev() {
+    // Behind one that always matches nothing is reached, which the verifier refuses.
+    let last_for_all = rules.iter().rposition(|rule| rule.kind.is_none());
+    for rule in rules[last_for_all.unwrap_or(0)..].iter().rev() {
         let mut tests = Vec::new();
         let mut differs =
             |register: u8, value: i64| tests.push(insn(0x56, register, 0, i32::try_from(value).unwrap_or(-1)));
         rule.kind.into_iter().for_each(|kind| differs(2, if kind == 'b' { 1 } else { 2 }));
-        rule.major.into_iter().for_each(|major| differs(4, major));
-        rule.minor.into_iter().for_each(|minor| differs(5, minor));
+        rule.major.filter(|_| rule.kind.is_some()).into_iter().for_each(|major| differs(4, major));
+        rule.minor.filter(|_| rule.kind.is_some()).into_iter().for_each(|minor| differs(5, minor));
         let access = [('m', 1), ('r', 2), ('w', 4)]
             .iter()
             .filter(|(c, _)| rule.access.contains(*c))
@@ -155,7 +157,7 @@ fn program(rules: &[Rule]) -> Vec<Insn> {
         code.push(insn(0xb4, 0, 0, rule.allow.into()));
         code.push(insn(0x95, 0, 0, 0));
     }
-    if rules.iter().all(|r| r.kind.is_some()) {
+    if last_for_all.is_none() {
         code.push(insn(0xb4, 0, 0, 1));
         code.push(insn(0x95, 0, 0, 0));
     }
@@ -173,6 +175,13 @@ mod tests {
         let texts: Vec<String> = rules(&[deny]).iter().map(Rule::text).collect();
         assert_eq!(texts[0], "a");
         assert!(texts.contains(&"c 1:3 rwm".to_owned()) && texts.contains(&"c 136:* rwm".to_owned()), "{texts:?}");
+    }
+
+    #[test]
+    fn nothing_stands_behind_a_rule_for_all() {
+        let all = |allow| LinuxDeviceCgroupBuilder::default().allow(allow).access("rwm").build().unwrap();
+        let code = program(&rules(&[all(false), all(true)]));
+        assert_eq!(code[6..].iter().map(|i| (i.code, i.imm)).collect::<Vec<_>>(), [(0xb4, 1), (0x95, 0)]);
     }
 
     #[test]

@@ -63,6 +63,8 @@ impl PodNamespaceFds {
 /// PID 1 of a shared PID namespace: sees nothing of the host, holds nothing, waits. The kernel reaps for it.
 fn init(pod: &PodNamespaceFds, program: &[u8], parent: &Channel) -> i32 {
     let done = pod.join().and_then(|()| hidden_proc()).and_then(|proc| {
+        // Not the shim's: containers see this one.
+        rustix::thread::set_name(c"pod-init").step("name the pod's init")?;
         signal::reset();
         signal::reap_automatically();
         cred::limit_bounding(0).step("drop capabilities")?;
