@@ -16,9 +16,9 @@ use cofferdam_store::Store;
 use cofferdam_tenant_registry::SnapshotRegistry;
 use cofferdam_vm::{Accel, VmConfig, VmFactory};
 
-use super::node::Node;
+use super::node::{self, Node};
 use super::policy::{self, Policy};
-use super::{cgroups, files, images, state_mount};
+use super::{cgroups, files, images};
 use crate::config::{self, Config};
 
 /// Everything that runs.
@@ -40,11 +40,10 @@ pub struct Daemon {
     /// When it was started.
     pub started: SystemTime,
     network: Arc<BuiltinNetwork>,
-    _node: Node,
 }
 
 /// Builds everything; nothing is changed in the kernel but the claim of the table.
-pub async fn build(config: Config, node: Node) -> anyhow::Result<Daemon> {
+pub async fn build(config: Config, node: &Node) -> anyhow::Result<Daemon> {
     let pod_cidrs = kept_pod_cidrs(&config.state).context("the pod CIDRs that kubelet told")?;
     let pod_cidrs = pod_cidrs.unwrap_or_else(|| config.network.pod_cidrs.clone());
     // What can fail without having changed anything comes first; the table and its holder come last.
@@ -69,10 +68,10 @@ pub async fn build(config: Config, node: Node) -> anyhow::Result<Daemon> {
         images: images.clone(),
         seccomp: Arc::new(Seccomp::default()),
     };
-    let runtime = Runtime::new(settings(&config, &node), parts);
+    let runtime = Runtime::new(settings(&config, node), parts);
     let started = SystemTime::now();
     let reloaded = RwLock::new(config.clone());
-    Ok(Daemon { config, reloaded, runtime, policy, tenants, images, vms, started, network, _node: node })
+    Ok(Daemon { config, reloaded, runtime, policy, tenants, images, vms, started, network })
 }
 
 fn settings(config: &Config, node: &Node) -> Settings {
@@ -135,10 +134,6 @@ impl Daemon {
         }
         self.network.leave().await?;
         self.policy.backend.shutdown().context("delete the nftables table")?;
-        cgroups::remove(cgroup_root(&self.config))?;
-        // Whatever else is in there is somebody else's.
-        let _ = std::fs::remove_file(self.config.state.join(files::NETNS));
-        let _ = std::fs::remove_dir(self.config.state.join(files::PODS));
-        state_mount::unbind(&self.config.state)
+        node::release(&self.config)
     }
 }

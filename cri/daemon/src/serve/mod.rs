@@ -74,7 +74,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let node = node::claim(&config)?;
     let mut ends = listen::Ends::new()?;
     reaper::start()?;
-    let daemon = Arc::new(build::build(config, node).await?);
+    let daemon = build::build(config.clone(), &node).await.inspect_err(|_| node.abandon(&config))?;
+    let daemon = Arc::new(daemon);
     let serving = match start(&daemon).await {
         Ok(serving) => serving,
         Err(error) => {

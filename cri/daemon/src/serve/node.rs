@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use cofferdam_pod_client::identity;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{files, socket, state_mount};
+use super::{cgroups, files, socket, state_mount};
 use crate::config::Config;
 
 /// Descriptors that the daemon may have open: a few for each pod.
@@ -18,7 +18,29 @@ const DESCRIPTORS: u64 = 1 << 20;
 pub struct Node {
     /// Boot id of the node.
     pub boot_id: String,
+    /// No earlier daemon has left anything running in STATE.
+    fresh: bool,
     _locks: [File; 2],
+}
+
+impl Node {
+    /// The start has failed: what it has made is taken away, what an earlier daemon has left stays.
+    pub fn abandon(&self, config: &Config) {
+        if self.fresh
+            && let Err(error) = release(config)
+        {
+            tracing::warn!("after the failed start: {error:#}");
+        }
+    }
+}
+
+/// Takes away what [`claim`] and the build have made outside the kernel's network: no sandbox is left.
+pub fn release(config: &Config) -> anyhow::Result<()> {
+    cgroups::remove(config.cgroup.root.trim_end_matches('/'))?;
+    // Whatever else is in there is somebody else's.
+    let _ = fs::remove_file(config.state.join(files::NETNS));
+    let _ = fs::remove_dir(config.state.join(files::PODS));
+    state_mount::unbind(&config.state)
 }
 
 /// Claims the node. Nothing of an earlier daemon is changed before both locks are held.
@@ -30,10 +52,10 @@ pub fn claim(config: &Config) -> anyhow::Result<Node> {
     socket::check(&config.socket)?;
     let boot_id = identity::boot_id().context("read the boot id")?;
     network_namespace(&config.state, &boot_id)?;
-    state_mount::bind(&config.state)?;
+    let fresh = state_mount::bind(&config.state)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("become the subreaper")?;
     raise_descriptors().context("raise the limit of open files")?;
-    Ok(Node { boot_id, _locks: locks })
+    Ok(Node { boot_id, fresh, _locks: locks })
 }
 
 /// flock on the directory itself: it needs no file, and ends with the process.

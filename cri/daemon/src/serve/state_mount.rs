@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount};
 
-/// Binds, unless an earlier daemon has.
-pub fn bind(state: &Path) -> anyhow::Result<()> {
+/// Binds, unless an earlier daemon has. Whether it was done now.
+pub fn bind(state: &Path) -> anyhow::Result<bool> {
     let path = fs::canonicalize(state).with_context(|| state.display().to_string())?;
     let table = fs::read_to_string("/proc/self/mountinfo").context("read mountinfo")?;
-    if !is_mount_point(&table, &path) {
+    let fresh = !is_mount_point(&table, &path);
+    if fresh {
         mount_bind(&path, &path).with_context(|| format!("bind {} onto itself", path.display()))?;
     }
-    mount_change(&path, MountPropagationFlags::SHARED).with_context(|| format!("make {} shared", path.display()))
+    mount_change(&path, MountPropagationFlags::SHARED).with_context(|| format!("make {} shared", path.display()))?;
+    Ok(fresh)
 }
 
 /// Takes the mount away again: no sandbox is left.
