@@ -37,7 +37,7 @@ impl Runtime {
         })
     }
 
-    /// See [`Runtime::facts`]: for the admin service.
+    /// For the admin service.
     pub fn status_view(self: &Arc<Self>) -> Value {
         self.facts()
     }

@@ -1,6 +1,6 @@
 //! The durable state of the daemon: redb tables and their in-memory snapshots.
 //!
-//! Readers never wait: they get an [`Arc`] of the last published record. Writers hand a change to one writer thread,
+//! Readers never wait: they get an `Arc` of the last published record. Writers hand a change to one writer thread,
 //! which gathers what has come meanwhile into one durable transaction and publishes it after the commit. So what a
 //! client has been told survives `kill -9`, and many changes at once cost one fsync.
 //!

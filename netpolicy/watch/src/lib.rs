@@ -1,6 +1,6 @@
 //! Sources of cluster objects, as snapshots.
 //!
-//! [`DirectorySource`] reads `*.yaml` of a directory and follows its changes; [`check`] and [`write`](edit::apply) serve the CLI.
+//! [`DirectorySource`] reads `*.yaml` of a directory and follows its changes; [`edit`] checks and writes such files for the CLI.
 
 mod directory;
 pub mod edit;

@@ -25,7 +25,7 @@ const CHUNK: usize = 1 << 20;
 pub enum Command {
     /// Fetch an image from its registry
     Pull {
-        /// NAME[:TAG][@DIGEST]
+        /// Reference: `NAME[:TAG][@DIGEST]`
         #[arg(value_name = "IMAGE")]
         image: String,
         /// USER:PASSWORD for its registry; the password may be left out and stand in COFFERDAM_REGISTRY_PASSWORD
