@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::error::CliError;
 use super::output::print;
 use crate::config::{Config, default_path, load};
+use crate::serve::supported;
 
 /// `config`.
 #[derive(Debug, Subcommand)]
@@ -33,10 +34,34 @@ pub fn run(command: Command) -> Result<u8, CliError> {
     match command {
         Command::Default => print(&text(&Config::default())?)?,
         Command::Show(args) => print(&text(&load(args.config.as_deref())?)?)?,
-        Command::Check(args) => {
-            load(args.config.as_deref())?;
-            print(&format!("{}: ok", args.config.unwrap_or_else(default_path).display()))?;
-        }
+        Command::Check(args) => print(&check(args.config)?)?,
     }
     Ok(0)
+}
+
+/// What `serve` would refuse is refused here as well.
+fn check(config: Option<PathBuf>) -> Result<String, CliError> {
+    supported(&load(config.as_deref())?)?;
+    let path = config.unwrap_or_else(default_path);
+    Ok(if path.exists() {
+        format!("{}: ok", path.display())
+    } else {
+        format!("ok: {} does not exist, so the defaults and its drop-ins hold", path.display())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_serve_refuses_does_not_pass_the_check() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        std::fs::write(&file, "[cluster]\nsource = \"kubernetes\"\n").unwrap();
+        let error = check(Some(file.clone())).unwrap_err().to_string();
+        assert!(error.starts_with("cluster.source: "), "{error}");
+        std::fs::write(&file, "[vm]\naccel = \"tcg\"\n").unwrap();
+        assert_eq!(check(Some(file.clone())).unwrap(), format!("{}: ok", file.display()));
+    }
 }

@@ -1,5 +1,7 @@
 //! `events`: what happens to pods and containers, as it happens.
 
+use std::collections::HashMap;
+
 use cofferdam_cri_api::v1 as cri;
 use serde::Serialize;
 
@@ -44,19 +46,39 @@ impl From<cri::ContainerEventResponse> for View {
     }
 }
 
+/// Names by id. What is deleted is told by its id alone, since nothing else is left of it.
+#[derive(Default)]
+struct Names(HashMap<String, (String, String, Option<String>)>);
+
+impl Names {
+    /// Learns from what an event tells, and fills in what it does not.
+    fn complete(&mut self, view: &mut View) {
+        if view.event != "deleted" {
+            let names = (view.namespace.clone(), view.pod.clone(), view.container.clone());
+            self.0.insert(view.id.clone(), names);
+        } else if let Some((namespace, pod, container)) = self.0.remove(&view.id) {
+            (view.namespace, view.pod, view.container) = (namespace, pod, container);
+        }
+    }
+}
+
 impl View {
     fn line(&self) -> String {
         let container = self.container.as_ref().map(|c| format!(" {c}")).unwrap_or_default();
         let code = self.exit_code.map(|code| format!(" (exit {code})")).unwrap_or_default();
-        format!("{} {} {}/{}{container}{code} {}", self.time, self.event, self.namespace, self.pod, short(&self.id))
+        // Of a pod that was there before this program only the id is known at its end.
+        let pod = if self.pod.is_empty() { "-".to_owned() } else { format!("{}/{}", self.namespace, self.pod) };
+        format!("{} {} {pod}{container}{code} {}", self.time, self.event, short(&self.id))
     }
 }
 
 /// Runs it until the daemon ends.
 pub async fn run(mut clients: Clients, format: Format) -> Result<u8, CliError> {
     let mut events = clients.runtime.get_container_events(cri::GetEventsRequest {}).await?.into_inner();
+    let mut names = Names::default();
     while let Some(event) = events.message().await? {
-        let view = View::from(event);
+        let mut view = View::from(event);
+        names.complete(&mut view);
         let failed = |e: &dyn std::fmt::Display| CliError::Output(e.to_string());
         print(&match format {
             Format::Table => view.line(),
@@ -87,5 +109,25 @@ mod tests {
             }],
         };
         assert_eq!(View::from(event).line(), "1970-01-01T00:00:00Z stopped acme/web c (exit 3) c1");
+    }
+
+    #[test]
+    fn what_is_deleted_keeps_the_names_it_was_seen_with() {
+        let view = |event, pod: &str| View {
+            time: "T".into(),
+            event,
+            id: "s1".into(),
+            namespace: if pod.is_empty() { String::new() } else { "acme".into() },
+            pod: pod.into(),
+            container: None,
+            exit_code: None,
+        };
+        let mut names = Names::default();
+        let mut lines = Vec::new();
+        for mut view in [view("stopped", "web"), view("deleted", ""), view("deleted", "")] {
+            names.complete(&mut view);
+            lines.push(view.line());
+        }
+        assert_eq!(lines, ["T stopped acme/web s1", "T deleted acme/web s1", "T deleted - s1"]);
     }
 }

@@ -131,14 +131,28 @@ async fn load(mut clients: Clients, path: PathBuf) -> Result<u8, CliError> {
 
 /// Ends early, without an error, when the daemon wants no more.
 fn read_chunks(mut from: impl Read, to: &mpsc::Sender<ImageLoadRequest>, sent: &ProgressBar) -> std::io::Result<()> {
+    let mut first = true;
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         (&mut from).take(CHUNK as u64).read_to_end(&mut chunk)?;
         sent.inc(chunk.len() as u64);
+        if std::mem::take(&mut first)
+            && let Some(with) = compression(&chunk)
+        {
+            let reason = format!("is compressed; `{with} -dc FILE | cofferdam image load -` reads it");
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
+        }
         if chunk.is_empty() || to.blocking_send(ImageLoadRequest { chunk }).is_err() {
             return Ok(());
         }
     }
+}
+
+/// The program that decompresses it, by how it begins; `None` of an archive.
+fn compression(begin: &[u8]) -> Option<&'static str> {
+    let magic: [(&[u8], &'static str); 3] =
+        [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0", "xz")];
+    magic.iter().find(|(bytes, _)| begin.starts_with(bytes)).map(|(_, program)| *program)
 }
 
 #[derive(Debug, Serialize)]
@@ -192,5 +206,15 @@ mod tests {
     fn credentials_are_a_name_and_a_password() {
         let both = auth("me:a:b".into()).unwrap();
         assert_eq!((both.username.as_str(), both.password.as_str()), ("me", "a:b"));
+    }
+
+    #[test]
+    fn a_compressed_archive_is_refused_with_what_reads_it() {
+        let (to, mut chunks) = mpsc::channel(4);
+        let error = read_chunks(&b"\x1f\x8b\x08rest"[..], &to, &ProgressBar::hidden()).unwrap_err();
+        assert!(error.to_string().contains("gzip -dc"), "{error}");
+        assert!(chunks.try_recv().is_err());
+        read_chunks(&b"index.json\0"[..], &to, &ProgressBar::hidden()).unwrap();
+        assert_eq!(chunks.try_recv().unwrap().chunk, b"index.json\0");
     }
 }

@@ -31,6 +31,7 @@ use crate::config::{self, Config};
 
 pub use build::Daemon;
 pub use reexec::reexec;
+pub use refuse::check as supported;
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
