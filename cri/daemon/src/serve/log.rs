@@ -21,7 +21,9 @@ pub fn start(config: &Log) -> anyhow::Result<Handle> {
     Ok(Handle(handle))
 }
 
-fn filter(config: &Log) -> anyhow::Result<EnvFilter> {
+/// # Errors
+/// `[log] level` is no filter.
+pub(super) fn filter(config: &Log) -> anyhow::Result<EnvFilter> {
     EnvFilter::builder()
         .parse(&config.level)
         .with_context(|| format!("log.level: {:?} is neither a level nor a filter", config.level))
