@@ -1,6 +1,6 @@
 //! Which tenant a pod belongs to, and what that tenant lets it have.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::{SandboxKind, UserNamespace, VmSize};
@@ -63,22 +63,28 @@ impl Runtime {
     pub(crate) async fn admit_container(&self, pod: &SandboxEntry, config: &cri::ContainerConfig) -> Result<(), Error> {
         let tenant = self.parts.tenants.resolve(&pod.spec.namespace).await?;
         let security = config.linux.as_ref().and_then(|l| l.security_context.clone()).unwrap_or_default();
+        // What a path leads to counts as much as what it says: a tenant writes the files of its own volumes.
+        let targets: Vec<String> =
+            config.mounts.iter().map(|m| resolve(Path::new(&m.host_path)).to_string_lossy().into_owned()).collect();
+        let mount = |host_path, m: &cri::Mount| MountRequest {
+            host_path,
+            bidirectional: m.propagation() == cri::MountPropagation::PropagationBidirectional,
+        };
         let request = ContainerRequest {
             privileged: security.privileged,
             devices: config.devices.iter().map(|d| d.host_path.as_str()).collect(),
             mounts: config
                 .mounts
                 .iter()
-                .map(|m| MountRequest {
-                    host_path: &m.host_path,
-                    bidirectional: m.propagation() == cri::MountPropagation::PropagationBidirectional,
-                })
+                .zip(&targets)
+                .flat_map(|(m, target)| [mount(m.host_path.as_str(), m), mount(target.as_str(), m)])
                 .collect(),
             added_capabilities: spec::added_capabilities(&security),
             confined: spec::is_vm(&pod.spec) || pod.spec.namespaces.user.is_some(),
         };
-        let roots = &self.settings.kubelet_root_dirs;
-        match admit_container(&tenant, &pod.spec.uid, roots, &request, &volume_exists)? {
+        let mut roots = self.settings.kubelet_root_dirs.clone();
+        roots.extend(self.settings.kubelet_root_dirs.iter().map(|root| resolve(root)));
+        match admit_container(&tenant, &pod.spec.uid, &roots, &request, &volume_exists)? {
             UserNamespaceNeed::AsRequested => Ok(()),
             UserNamespaceNeed::For(capability) => Err(Error::Denied(format!(
                 "tenant {:?} has no host access: {capability} in a namespace sandbox needs a user namespace; set hostUsers: false, \
@@ -87,6 +93,12 @@ impl Runtime {
             ))),
         }
     }
+}
+
+/// The path without symlinks, as far as it exists.
+fn resolve(path: &Path) -> PathBuf {
+    let real = |ancestor: &Path| Some(ancestor.canonicalize().ok()?.join(path.strip_prefix(ancestor).ok()?));
+    path.ancestors().find_map(real).unwrap_or_else(|| path.to_owned())
 }
 
 fn volume_exists(pod_dir: &Path, volume: &str) -> bool {
