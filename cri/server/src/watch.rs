@@ -4,6 +4,7 @@
 //! shim, the verdict 137 on a dead sandbox) wins, the others find the container exited.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use cofferdam_cri_api::v1::ContainerEventType;
 use cofferdam_sandbox::{ContainerExit, ContainerState, PodEvent, Recovered, Sandbox};
@@ -56,7 +57,10 @@ impl Runtime {
         let change = self.parts.store.containers.update_always(id, move |c| {
             if c.phase == ContainerPhase::Created {
                 c.phase = ContainerPhase::Running;
-                c.started_at = started_at;
+            }
+            // The exit of a short-lived container may have been recorded first.
+            if c.started_at == 0 {
+                c.started_at = c.exit.as_ref().map_or(started_at, |exit| started_at.min(exit.at));
             }
             if c.phase == ContainerPhase::Running {
                 c.pid = pid;
@@ -88,8 +92,11 @@ impl Runtime {
         if before.exit.is_some() {
             return;
         }
+        let news = Arc::new(AtomicBool::new(false));
+        let first = news.clone();
         let change = self.parts.store.containers.update_always(id, move |c| {
             if c.exit.is_none() {
+                first.store(true, Relaxed);
                 c.exit = Some(exit);
                 c.pid = 0;
                 if c.phase != ContainerPhase::Removing {
@@ -100,7 +107,9 @@ impl Runtime {
         if let Err(error) = change.await {
             tracing::error!(container = id, %error, "an exit could not be recorded");
         }
-        self.announce(id, &before.sandbox, ContainerEventType::ContainerStoppedEvent);
+        if news.load(Relaxed) {
+            self.announce(id, &before.sandbox, ContainerEventType::ContainerStoppedEvent);
+        }
     }
 
     /// A sandbox died by itself (DESIGN 2, "What happens when something dies").
@@ -138,8 +147,11 @@ impl Runtime {
     /// READY to NOTREADY.
     pub(crate) async fn mark_not_ready(&self, id: &str, reason: &str) {
         let reason = reason.to_owned();
+        let news = Arc::new(AtomicBool::new(false));
+        let first = news.clone();
         let change = self.parts.store.sandboxes.update_always(id, move |s| {
             if s.phase == SandboxPhase::Ready {
+                first.store(true, Relaxed);
                 s.phase = SandboxPhase::NotReady;
                 s.reason = reason;
             }
@@ -147,6 +159,9 @@ impl Runtime {
         if let Err(error) = change.await {
             tracing::error!(sandbox = id, %error, "NOTREADY could not be recorded");
         }
-        self.announce(id, id, ContainerEventType::ContainerStoppedEvent);
+        // A second StopPodSandbox is no news, nor is the end of a pod that nobody has seen.
+        if news.load(Relaxed) {
+            self.announce(id, id, ContainerEventType::ContainerStoppedEvent);
+        }
     }
 }
