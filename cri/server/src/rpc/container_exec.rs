@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam_cri_api::v1 as cri;
-use cofferdam_sandbox::{ExecSpec, Reader};
+use cofferdam_sandbox::{ExecSpec, Reader, Streams};
 use cofferdam_store::{ContainerEntry, ContainerPhase};
 use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 
 use crate::{Error, Runtime, ids};
 
@@ -20,26 +21,42 @@ pub(super) async fn exec_sync(
 ) -> Result<cri::ExecSyncResponse, Error> {
     let entry = runtime.container(&request.container_id)?;
     let spec = spec(&entry, &request.cmd, false, false)?;
-    let streams = runtime.sandbox_of(&entry)?.pod().exec(&spec, true, true).await?;
+    let limit = u64::try_from(request.timeout).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let late = || Error::Deadline(format!("command {:?} timed out after {} s", request.cmd, request.timeout));
+    let pod = runtime.sandbox_of(&entry)?.pod();
+    let mut opening = tokio::spawn(async move { pod.exec(&spec, true, true).await });
+    let Some(opened) = by(deadline, &mut opening).await else {
+        // A sandbox that answers only now has started what nobody waits for any more.
+        tokio::spawn(async move {
+            if let Ok(Ok(Streams { kill: Some(kill), .. })) = opening.await {
+                let _ = kill.send(());
+            }
+        });
+        return Err(late());
+    };
+    let streams = opened.map_err(|e| Error::Internal(e.to_string()))??;
     let stdout = tokio::spawn(keep(streams.stdout));
     let stderr = tokio::spawn(keep(streams.stderr));
-    let exit = match u64::try_from(request.timeout) {
-        Ok(seconds) if seconds > 0 => match tokio::time::timeout(Duration::from_secs(seconds), streams.exit).await {
-            Ok(exit) => exit,
-            Err(_) => {
-                if let Some(kill) = streams.kill {
-                    // An exec that ended just now has nobody to be told.
-                    let _ = kill.send(());
-                }
-                return Err(Error::Deadline(format!("command {:?} timed out after {seconds} s", request.cmd)));
-            }
-        },
-        _ => streams.exit.await,
+    let Some(exit) = by(deadline, streams.exit).await else {
+        if let Some(kill) = streams.kill {
+            // An exec that ended just now has nobody to be told.
+            let _ = kill.send(());
+        }
+        return Err(late());
     };
     let lost = |_| Error::Unavailable("the sandbox died during the exec".into());
     let exit_code = exit.map_err(lost)??;
     let output = |joined: Result<Vec<u8>, tokio::task::JoinError>| joined.map_err(|e| Error::Internal(e.to_string()));
     Ok(cri::ExecSyncResponse { stdout: output(stdout.await)?, stderr: output(stderr.await)?, exit_code })
+}
+
+/// The outcome, unless the deadline comes first.
+async fn by<T>(deadline: Option<Instant>, what: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, what).await.ok(),
+        None => Some(what.await),
+    }
 }
 
 pub(super) fn url(runtime: &Runtime, request: &cri::ExecRequest) -> Result<cri::ExecResponse, Error> {
