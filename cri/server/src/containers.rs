@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam_cri_api::v1::ContainerEventType;
+use cofferdam_sandbox::PodError;
 use cofferdam_store::{ContainerEntry, ContainerPhase};
 use tokio::time::Instant;
 
@@ -13,6 +14,11 @@ use crate::runtime::Runtime;
 const SIGKILL: i32 = 9;
 /// How long a killed container may take to be gone before it is reported: a process in an uninterruptible wait.
 const KILL_WAIT: Duration = Duration::from_secs(30);
+
+/// The operation that makes the container of this name (its entry's `key`).
+pub(crate) fn create_key(name: &str) -> String {
+    format!("create {name}")
+}
 
 impl Runtime {
     /// Waits until a container has exited (true) or the deadline passes. The deadline is asked for anew at every change,
@@ -48,7 +54,12 @@ impl Runtime {
             runtime.stops.lock().unwrap_or_else(|p| p.into_inner()).remove(&id);
             result.map(|()| id)
         };
-        self.ops.run(format!("stop {}", entry.id), run).await.map(|_| ())
+        let stopped = self.ops.run(format!("stop {}", entry.id), run).await.map(|_| ());
+        if self.parts.store.containers.get(&entry.id).is_none_or(|c| c.exit.is_some()) {
+            // A call that joined a stop which was just over has nobody else to take its deadline away.
+            self.stops.lock().unwrap_or_else(|p| p.into_inner()).remove(&entry.id);
+        }
+        stopped
     }
 
     async fn stop_then_kill(self: &Arc<Self>, id: &str, signal: i32) -> Result<(), Error> {
@@ -62,9 +73,11 @@ impl Runtime {
         // A container that was only created has no process that could heed a signal.
         let heeds = entry.phase == ContainerPhase::Running && deadline() > Instant::now();
         if heeds {
-            sandbox.pod().signal(id, signal, false).await?;
-            if self.wait_exited(id, deadline).await {
-                return Ok(());
+            match sandbox.pod().signal(id, signal, false).await {
+                Ok(()) if self.wait_exited(id, deadline).await => return Ok(()),
+                // What died under the request is killed like what does not heed it.
+                Ok(()) | Err(PodError::Gone(_) | PodError::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         self.kill_container(&entry).await
@@ -74,7 +87,7 @@ impl Runtime {
     pub(crate) async fn kill_container(&self, entry: &ContainerEntry) -> Result<(), Error> {
         let Some(sandbox) = self.live(&entry.sandbox) else { return Ok(()) };
         match sandbox.pod().signal(&entry.id, SIGKILL, true).await {
-            Ok(()) | Err(cofferdam_sandbox::PodError::Gone(_) | cofferdam_sandbox::PodError::NotFound(_)) => {}
+            Ok(()) | Err(PodError::Gone(_) | PodError::NotFound(_)) => {}
             Err(error) => return Err(error.into()),
         }
         let until = Instant::now() + KILL_WAIT;
@@ -114,7 +127,7 @@ impl Runtime {
     pub(crate) async fn discard_container(&self, entry: &ContainerEntry) -> Result<(), Error> {
         if let Some(sandbox) = self.live(&entry.sandbox) {
             match sandbox.pod().delete(&entry.id).await {
-                Ok(()) | Err(cofferdam_sandbox::PodError::Gone(_) | cofferdam_sandbox::PodError::NotFound(_)) => {}
+                Ok(()) | Err(PodError::Gone(_) | PodError::NotFound(_)) => {}
                 Err(error) => return Err(error.into()),
             }
             sandbox.release(&entry.id).await?;

@@ -42,6 +42,15 @@ impl Ops {
         shared.await
     }
 
+    /// Waits for the end of the operation under `key`, if there is one.
+    pub async fn wait(&self, key: &str) {
+        let running = self.lock().get(key).cloned();
+        if let Some(running) = running {
+            // Its own caller is told.
+            let _ = running.await;
+        }
+    }
+
     fn spawn(
         &self,
         key: String,

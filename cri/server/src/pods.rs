@@ -8,7 +8,7 @@ use cofferdam_store::{ContainerPhase, SandboxEntry, SandboxPhase};
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::containers::remove_dir;
+use crate::containers::{create_key, remove_dir};
 use crate::runtime::Runtime;
 
 /// Exit code of what StopPodSandbox had to kill together with its sandbox.
@@ -29,7 +29,10 @@ impl Runtime {
         if let Some(sandbox) = self.live(id) {
             self.kill_containers(id).await;
             self.take_live(id);
-            self.parts.policy.unbind(id).await?;
+            if let Err(error) = self.parts.policy.unbind(id).await {
+                // `release` goes on with it, and keeps the address from others until then.
+                tracing::warn!(sandbox = id, %error, "the pod's rules could not be taken away yet");
+            }
             if let Err(error) = sandbox.stop().await {
                 // `release` goes on with it; the pod is no longer reachable.
                 tracing::warn!(sandbox = id, %error, "the sandbox could not be ended yet");
@@ -69,6 +72,8 @@ impl Runtime {
     pub(crate) async fn remove_pod_now(self: &Arc<Self>, id: &str) -> Result<(), Error> {
         self.stop_pod(id).await?;
         for container in self.containers_of(id) {
+            // One that is just being made would go on making what is removed here; without its sandbox it ends soon.
+            self.ops.wait(&create_key(&container.key())).await;
             self.remove_container(&container.id).await?;
         }
         let visible = self.parts.store.sandboxes.get(id).is_some_and(|s| crate::convert::pod_visible(&s));

@@ -14,6 +14,7 @@ use cofferdam_store::{ContainerEntry, ContainerPhase, SandboxEntry, SandboxPhase
 use prost::Message;
 
 use super::container_log;
+use crate::containers::create_key;
 use crate::runtime::now;
 use crate::{Error, Runtime, convert, ids, spec};
 
@@ -28,7 +29,7 @@ pub(super) async fn create(
     if pod.phase != SandboxPhase::Ready {
         return Err(Error::Precondition(format!("pod sandbox {} is not ready", pod.spec.id)));
     }
-    let key = format!("create {}_{}_{}", pod.spec.id, metadata.name, metadata.attempt);
+    let key = create_key(&format!("{}_{}_{}", pod.spec.id, metadata.name, metadata.attempt));
     let runtime_ = runtime.clone();
     let run = || async move { create_named(&runtime_, &pod, config, &metadata).await };
     Ok(cri::CreateContainerResponse { container_id: runtime.ops.run(key, run).await? })
@@ -70,7 +71,7 @@ async fn draft(
     config: &cri::ContainerConfig,
     metadata: &cri::ContainerMetadata,
 ) -> Result<ContainerEntry, Error> {
-    spec::refuse::container(config)?;
+    spec::refuse::container(config, &pod.spec)?;
     runtime.admit_container(pod, config).await?;
     let wanted = config.image.as_ref().map(|i| i.image.clone()).unwrap_or_default();
     let image = runtime.image(&wanted)?;
@@ -120,7 +121,11 @@ async fn set_up(
         c.user = (identity.uid, identity.gid, identity.groups);
         c.phase = ContainerPhase::Created;
     });
-    change.await?;
+    let kept = change.await?.is_some();
+    // A sandbox that ended meanwhile did not see this container, and nothing would ever end it.
+    if !kept || runtime.live(&entry.sandbox).is_none() {
+        return Err(Error::Precondition(format!("pod sandbox {} was stopped meanwhile", entry.sandbox)));
+    }
     runtime.announce(&entry.id, &entry.sandbox, cri::ContainerEventType::ContainerCreatedEvent);
     Ok(())
 }

@@ -8,18 +8,22 @@
 //! fails, what came before is released; a daemon that dies in between releases it at its next start.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::{Attachment, IdMap, Lease, NamespaceMode, PodNamespaces, Sandbox, SandboxSpec, UserNamespace};
 use cofferdam_store::{SandboxEntry, SandboxPhase};
 use prost::Message;
 
+use super::sandbox_resources;
 use crate::runtime::now;
 use crate::tenancy::PodAdmission;
-use crate::{Error, Runtime, ids, pod_files, spec};
+use crate::{Error, Runtime, convert, ids, pod_files, spec};
 
 /// `/dev/shm` of a pod, as Docker and containerd have it.
 const SHM_SIZE: u64 = 64 << 20;
+/// How long a failed RunPodSandbox waits for its own clean-up.
+const UNDO_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(
     runtime: &Arc<Runtime>,
@@ -55,7 +59,7 @@ async fn run_named(
                 )));
             }
             // What an earlier, failed try left is no obstacle.
-            SandboxPhase::Creating | SandboxPhase::Removing => runtime.remove_pod_now(&found.spec.id).await?,
+            SandboxPhase::Creating | SandboxPhase::Removing => undo(runtime, &found).await?,
         }
     }
     spec::refuse::sandbox(&config)?;
@@ -66,15 +70,26 @@ async fn run_named(
         return Err(Error::Precondition(reason));
     }
     let id = entry.spec.id.clone();
-    runtime.parts.store.sandboxes.put(entry.clone()).await?;
+    let stored = runtime.parts.store.sandboxes.put(entry.clone()).await?;
     match set_up(runtime, entry).await {
         Ok(()) => Ok(id),
         Err(error) => {
-            if let Err(left) = runtime.remove_pod_now(&id).await {
-                tracing::error!(sandbox = id, error = %left, "what a failed RunPodSandbox left is removed at the next start");
+            if let Err(left) = undo(runtime, &stored).await {
+                tracing::error!(sandbox = id, error = %left, "what a failed RunPodSandbox left is not removed yet");
             }
             Err(error)
         }
+    }
+}
+
+/// Removes what a try has left. The clean-up goes on for as long as it takes, the caller does not wait that long.
+async fn undo(runtime: &Arc<Runtime>, entry: &SandboxEntry) -> Result<(), Error> {
+    match tokio::time::timeout(UNDO_WAIT, runtime.remove_pod(entry)).await {
+        Ok(removed) => removed,
+        Err(_) => Err(Error::Unavailable(format!(
+            "what a failed try left (pod sandbox {}) is still being removed",
+            entry.spec.id
+        ))),
     }
 }
 
@@ -154,9 +169,17 @@ fn namespaces(security: &cri::LinuxSandboxSecurityContext, admission: &PodAdmiss
         network: mode("network", options.network(), false)?,
         pid: mode("pid", options.pid(), true)?,
         ipc: mode("ipc", options.ipc(), false)?,
-        user: match options.userns_options.filter(|u| u.mode() == cri::NamespaceMode::Pod) {
-            Some(user) => Some(UserNamespace { uids: id_maps(&user.uids)?, gids: id_maps(&user.gids)? }),
-            None => admission.user_namespace.clone(),
+        user: match options.userns_options {
+            Some(user) if user.mode() == cri::NamespaceMode::Pod => {
+                Some(UserNamespace { uids: id_maps(&user.uids)?, gids: id_maps(&user.gids)? })
+            }
+            Some(user) if user.mode() != cri::NamespaceMode::Node => {
+                let mode = user.mode().as_str_name();
+                return Err(Error::Invalid(format!(
+                    "namespace_options.userns_options.mode: {mode} is not possible for a pod"
+                )));
+            }
+            _ => admission.user_namespace.clone(),
         },
     })
 }
@@ -194,6 +217,7 @@ async fn set_up(runtime: &Arc<Runtime>, entry: SandboxEntry) -> Result<(), Error
     // From here on a failure finds the sandbox among the live ones and ends it.
     runtime.set_live(sandbox.clone());
     programmed?;
+    limit(&*sandbox, &entry).await?;
     connect(runtime, &*sandbox, lease.as_ref()).await?;
     let record = sandbox.record();
     let change = runtime.parts.store.sandboxes.update(&id, move |s| {
@@ -201,10 +225,23 @@ async fn set_up(runtime: &Arc<Runtime>, entry: SandboxEntry) -> Result<(), Error
         s.phase = SandboxPhase::Ready;
     });
     change.await?;
+    if runtime.live(&id).is_none() {
+        return Err(Error::Unavailable(format!("pod sandbox {id} died at its start")));
+    }
     runtime.watch(sandbox);
     runtime.announce(&id, &id, cri::ContainerEventType::ContainerCreatedEvent);
     runtime.announce(&id, &id, cri::ContainerEventType::ContainerStartedEvent);
     Ok(())
+}
+
+/// kubelet limits the cgroup that it gives by itself. One of the sandbox's own has nobody else to do that; a VM has its size.
+async fn limit(sandbox: &dyn Sandbox, entry: &SandboxEntry) -> Result<(), Error> {
+    let linux = convert::pod_config(entry).linux.unwrap_or_default();
+    let (cpus, memory) = sandbox_resources::limits(&linux.resources.unwrap_or_default());
+    if !linux.cgroup_parent.is_empty() || spec::is_vm(&entry.spec) || (cpus.is_none() && memory.is_none()) {
+        return Ok(());
+    }
+    Ok(sandbox.resize(cpus, memory).await?)
 }
 
 async fn lease(runtime: &Runtime, id: &str) -> Result<Lease, Error> {

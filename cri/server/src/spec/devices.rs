@@ -28,7 +28,6 @@ pub(super) fn devices(config: &cri::ContainerConfig, privileged: bool, vm: bool)
         for path in nodes {
             devices.nodes.extend(node(&path, &path)?);
         }
-        return Ok(devices);
     }
     for (index, device) in config.devices.iter().enumerate() {
         let field = || format!("devices[{index}]");
@@ -51,6 +50,8 @@ pub(super) fn devices(config: &cri::ContainerConfig, privileged: bool, vm: bool)
             let rule =
                 LinuxDeviceCgroupBuilder::default().allow(true).typ(node.typ()).major(node.major()).minor(node.minor());
             devices.rules.push(rule.access(device.permissions.clone()).build().map_err(builder)?);
+            // One that a privileged container has anyway, unless it wants another one there.
+            devices.nodes.retain(|other| other.path() != node.path());
             devices.nodes.push(node);
         }
     }
@@ -105,6 +106,23 @@ mod tests {
         assert!(of(false).nodes.iter().any(|node| node.path() == Path::new("/dev/null")));
         assert!(of(true).nodes.is_empty());
         assert_eq!(of(true).rules, of(false).rules);
+    }
+
+    #[test]
+    fn a_device_that_a_privileged_container_asks_for_is_where_it_asks_for_it() {
+        let device = |inside: &str| cri::Device {
+            container_path: inside.into(),
+            host_path: "/dev/null".into(),
+            permissions: "rw".into(),
+        };
+        let asked = vec![device("/dev/mine"), device("/dev/zero")];
+        let config = cri::ContainerConfig { devices: asked, ..Default::default() };
+        let nodes = devices(&config, true, false).unwrap().nodes;
+        let at =
+            |path: &str| nodes.iter().filter(|n| n.path() == Path::new(path)).map(|n| n.minor()).collect::<Vec<_>>();
+        assert_eq!((at("/dev/mine"), at("/dev/zero")), (vec![3], vec![3]));
+        // A VM refuses them by name, so they have to be told to it.
+        assert_eq!(devices(&config, true, true).unwrap().nodes.len(), 2);
     }
 
     #[test]

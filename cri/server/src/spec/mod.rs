@@ -8,6 +8,7 @@ mod capabilities;
 mod devices;
 mod linux;
 mod mounts;
+mod namespaces;
 mod process;
 pub(crate) mod refuse;
 mod resources;
@@ -79,7 +80,7 @@ impl Facts<'_> {
 
 /// The spec, and the user that the container runs as.
 pub(crate) fn container_spec(facts: &Facts<'_>) -> Result<(ContainerSpec, user::Identity), SpecError> {
-    refuse::container(facts.config)?;
+    refuse::container(facts.config, facts.sandbox)?;
     let security = facts.security();
     let identity = user::identify(&security, &facts.image.user, facts.users)?;
     let devices = devices::devices(facts.config, security.privileged, is_vm(facts.sandbox))?;
