@@ -95,7 +95,9 @@ impl Loader {
             Some(first) if !self.ever_good => snapshot.blocked = Some(first.to_string()),
             Some(_) => {}
         }
-        snapshot.warnings = errors.iter().map(|e| format!("{e} (the last good version is in force)")).collect();
+        // With nothing good so far the whole is blocked, and says so itself.
+        let instead = if self.ever_good { " (what was good before is in force)" } else { "" };
+        snapshot.warnings = errors.iter().map(|e| format!("{e}{instead}")).collect();
         snapshot
     }
 

@@ -28,14 +28,16 @@ pub async fn load(daemon: &Arc<Daemon>, mut chunks: Streaming<ImageLoadRequest>)
     }
     file.flush().await.map_err(spooled)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let loaded = daemon.images.load(&path).await.map_err(refused)?;
+    let shown = path.display().to_string();
+    // The client says which file it was; its number here tells nobody anything.
+    let loaded = daemon.images.load(&path).await.map_err(|error| refused(error, &format!("load {shown}: ")))?;
     drop(file);
     let names = loaded.into_iter().flat_map(|image| if image.tags.is_empty() { vec![image.id] } else { image.tags });
     Ok(ImageLoadResponse { images: names.collect() })
 }
 
-fn refused(error: ImageError) -> Status {
-    let text = error.to_string();
+fn refused(error: ImageError, prefix: &str) -> Status {
+    let text = error.to_string().replace(prefix, "");
     match error {
         ImageError::NotFound(_) => Status::not_found(text),
         ImageError::Invalid(_) => Status::invalid_argument(text),
