@@ -72,6 +72,8 @@ pub struct Runtime {
     pub(crate) stops: Mutex<HashMap<String, Instant>>,
     /// Bumped whenever a container or a stop deadline changes; waiters look again.
     changed: watch::Sender<u64>,
+    /// Set once, when the daemon is about to end.
+    ending: watch::Sender<bool>,
 }
 
 impl Runtime {
@@ -87,6 +89,7 @@ impl Runtime {
             events: broadcast::channel(1024).0,
             stops: Mutex::default(),
             changed: watch::channel(0).0,
+            ending: watch::channel(false).0,
         })
     }
 
@@ -140,6 +143,20 @@ impl Runtime {
     /// Events from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<cri::ContainerEventResponse> {
         self.events.subscribe()
+    }
+
+    /// Ends the streams that would never end by themselves (GetContainerEvents), so that the daemon can.
+    pub fn end_streams(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Resolves when `end_streams` was called.
+    pub(crate) fn ending(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ending = self.ending.subscribe();
+        async move {
+            // A runtime that is gone is an end as well.
+            let _ = ending.wait_for(|ending| *ending).await;
+        }
     }
 
     /// Tells waiters to look again.

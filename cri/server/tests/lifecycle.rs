@@ -171,3 +171,13 @@ async fn limits_of_a_pod_without_a_cgroup_parent_are_set() {
     bed.run(with("own", "")).await.unwrap();
     assert_eq!(*bed.world.resized.lock().unwrap(), [(Some(0.5), Some(1 << 30))]);
 }
+
+#[tokio::test]
+async fn watchers_of_events_do_not_hold_up_the_daemons_end() {
+    let bed = Bed::new();
+    let request = Request::new(cri::GetEventsRequest {});
+    let mut events = bed.server.get_container_events(request).await.unwrap().into_inner();
+    bed.server.0.end_streams();
+    let end = tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap();
+    assert!(end.is_none(), "{end:?}");
+}

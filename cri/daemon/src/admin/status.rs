@@ -19,6 +19,9 @@ pub fn status(daemon: &Daemon) -> StatusResponse {
     let name = |handler: &Value| handler["handler"].as_str().unwrap_or_default().to_owned();
     let mut degraded = texts(&facts["degraded"]);
     degraded.extend(daemon.vms.degraded());
+    if daemon.config.tenant.user_namespace_range.is_some() {
+        degraded.push("tenant.user_namespace_range has no effect yet: no tenant can require a user namespace".into());
+    }
     for handler in &handlers {
         if let Some(reason) = handler["unavailable"].as_str() {
             degraded.push(format!("no sandboxes of kind {}: {reason}", name(handler)));

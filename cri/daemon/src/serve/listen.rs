@@ -64,7 +64,6 @@ impl Serving {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::warn!(%error, "serving ended"),
             Ok(Err(error)) => tracing::error!(%error, "serving ended"),
-            // Watchers of events never end by themselves.
             Err(_) => self.task.abort(),
         }
     }

@@ -98,6 +98,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     // Nobody is there to be told of a failure.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    daemon.runtime.end_streams();
     serving.drain().await;
     socket::remove(&daemon.config.socket);
     daemon.leave().await

@@ -13,5 +13,6 @@ use crate::Runtime;
 pub(super) fn stream(
     runtime: &Arc<Runtime>,
 ) -> impl Stream<Item = Result<cri::ContainerEventResponse, Status>> + Send + use<> {
-    BroadcastStream::new(runtime.subscribe()).map(|event| event.map_err(|e| Status::data_loss(e.to_string())))
+    let events = BroadcastStream::new(runtime.subscribe());
+    events.map(|event| event.map_err(|e| Status::data_loss(e.to_string()))).take_until(runtime.ending())
 }
