@@ -6,7 +6,7 @@ use cofferdam_admin_api::v1::{Condition, StatusResponse};
 use cofferdam_netpolicy::PolicySource as _;
 use serde_json::Value;
 
-use crate::serve::Daemon;
+use crate::serve::{Daemon, without_effect};
 
 pub fn status(daemon: &Daemon) -> StatusResponse {
     let facts = daemon.runtime.status_view();
@@ -19,9 +19,7 @@ pub fn status(daemon: &Daemon) -> StatusResponse {
     let name = |handler: &Value| handler["handler"].as_str().unwrap_or_default().to_owned();
     let mut degraded = texts(&facts["degraded"]);
     degraded.extend(daemon.vms.degraded());
-    if daemon.config.tenant.user_namespace_range.is_some() {
-        degraded.push("tenant.user_namespace_range has no effect yet: no tenant can require a user namespace".into());
-    }
+    degraded.extend(without_effect(&daemon.config));
     for handler in &handlers {
         if let Some(reason) = handler["unavailable"].as_str() {
             degraded.push(format!("no sandboxes of kind {}: {reason}", name(handler)));

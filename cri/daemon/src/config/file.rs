@@ -36,6 +36,8 @@ pub struct Config {
     pub images: Images,
     /// The daemon's own log.
     pub log: Log,
+    /// Prometheus metrics.
+    pub metrics: Metrics,
 }
 
 impl Default for Config {
@@ -54,6 +56,7 @@ impl Default for Config {
             streaming: Streaming::default(),
             images: Images::default(),
             log: Log::default(),
+            metrics: Metrics::default(),
         }
     }
 }
@@ -325,4 +328,12 @@ impl Default for Log {
     fn default() -> Self {
         Log { level: "info".into() }
     }
+}
+
+/// `[metrics]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Where metrics are served; empty: nowhere. Nothing is served yet, and `status` says so of an address.
+    pub address: String,
 }

@@ -31,7 +31,7 @@ use crate::config::{self, Config};
 
 pub use build::Daemon;
 pub use reexec::reexec;
-pub use refuse::check as supported;
+pub use refuse::{check as supported, without_effect};
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +72,7 @@ impl ServeArgs {
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let config = args.load()?;
     let log = log::start(&config.log)?;
+    without_effect(&config).iter().for_each(|note| tracing::warn!("{note}"));
     let node = node::claim(&config)?;
     let mut ends = listen::Ends::new()?;
     reaper::start()?;

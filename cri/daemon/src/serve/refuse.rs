@@ -1,4 +1,5 @@
-//! Keys of the configuration that a later release brings, and values that only their user can judge: refused by name.
+//! Keys of the configuration that a later release brings, and values that only their user can judge: refused by name, or named as
+//! being without effect where a node runs well without.
 
 use super::log;
 use crate::config::{ClusterSource, Config, ConfigError};
@@ -20,6 +21,18 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     })
 }
 
+/// What is set for a later release and changes nothing on this one.
+pub fn without_effect(config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    if config.tenant.user_namespace_range.is_some() {
+        notes.push("tenant.user_namespace_range has no effect yet: no tenant can require a user namespace".into());
+    }
+    if !config.metrics.address.is_empty() {
+        notes.push(format!("metrics.address has no effect yet: no metrics are served on {}", config.metrics.address));
+    }
+    notes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +50,15 @@ mod tests {
         let mut config = Config::default();
         config.log.level = "a=b=c".into();
         assert!(check(&config).unwrap_err().to_string().starts_with("log.level: "));
+    }
+
+    #[test]
+    fn what_has_no_effect_is_named() {
+        let mut config = Config::default();
+        assert!(without_effect(&config).is_empty());
+        config.metrics.address = "127.0.0.1:9092".into();
+        config.tenant.user_namespace_range = Some([1 << 20, 1 << 20]);
+        let notes = without_effect(&config).join("; ");
+        assert!(notes.contains("metrics.address") && notes.contains("tenant.user_namespace_range"), "{notes}");
     }
 }

@@ -43,6 +43,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("vm", old.vm != new.vm),
         ("streaming", old.streaming != new.streaming),
         ("images", old.images != new.images),
+        ("metrics", old.metrics != new.metrics),
     ];
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }
