@@ -296,7 +296,7 @@ impl Default for Vm {
             accel: VmAccel::Auto,
             qemu: "/usr/bin/qemu-system-x86_64".into(),
             virtiofsd: "/usr/lib/qemu/virtiofsd".into(),
-            boot_timeout: 60,
+            boot_timeout: 120,
             first_uid: 2_000_000_000,
         }
     }
