@@ -1,0 +1,83 @@
+//! SIGKILL at any moment loses nothing: a client that only tries again gets there, and nothing is doubled or left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use cofferdam_e2e::{Kind, daemon, sleeper};
+use cofferdam_test_harness::{Crictl, Output, PodSpec, image, root_or_skip};
+
+/// For all lives of one pod.
+const LIMIT: Duration = Duration::from_secs(90);
+const PODS: u32 = 12;
+
+/// As kubelet does: again, until it succeeds.
+fn until_done(what: &str, mut call: impl FnMut() -> Result<Output>) -> Result<String> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let output = call()?;
+        if output.code == 0 {
+            return output.ok();
+        }
+        if Instant::now() > deadline {
+            bail!("{what}: not within {LIMIT:?}: {}", output.stderr);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn lives(crictl: &Crictl, number: u32) -> Result<()> {
+    let pod = PodSpec::new("default", &format!("pod-{number}")).handler("namespace");
+    let sandbox = until_done("runp", || crictl.try_run_pod(&pod))?.trim().to_owned();
+    let container = until_done("create", || crictl.try_create(&sandbox, &sleeper("main"), &pod))?.trim().to_owned();
+    let running = |output: &Output| output.stdout.contains("CONTAINER_RUNNING");
+    until_done("start", || {
+        // A start that the daemon did not live to answer has happened, and a second one says so.
+        let _ = crictl.run(&["start", &container])?;
+        let mut seen = crictl.run(&["inspect", &container])?;
+        seen.code = i32::from(!running(&seen));
+        Ok(seen)
+    })?;
+    let same = until_done("runp again", || crictl.try_run_pod(&pod))?;
+    if same.trim() != sandbox {
+        bail!("a retry made another sandbox: {same} and {sandbox}");
+    }
+    until_done("stopp", || crictl.run(&["stopp", &sandbox]))?;
+    until_done("rmp", || crictl.run(&["rmp", &sandbox]))?;
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_is_killed_over_and_over_loses_nothing() -> Result<()> {
+    if !root_or_skip() {
+        return Ok(());
+    }
+    let mut daemon = daemon("chaos", Kind::Namespace)?.start()?;
+    let clean = daemon.snapshot()?;
+    let crictl = daemon.crictl();
+    crictl.pull(&image("busybox"))?;
+    let done = Arc::new(AtomicBool::new(false));
+    let client = std::thread::spawn({
+        let done = Arc::clone(&done);
+        move || {
+            let result = (0..PODS).try_for_each(|number| lives(&crictl, number));
+            done.store(true, Ordering::Relaxed);
+            result
+        }
+    });
+    // Moments that have nothing to do with what goes on: 40 to 400 ms, from a fixed sequence.
+    let mut random: u64 = 0x5eed;
+    let mut kills = 0;
+    while !done.load(Ordering::Relaxed) {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(Duration::from_millis(40 + (random >> 33) % 360));
+        daemon.kill9_and_restart()?;
+        kills += 1;
+    }
+    client.join().unwrap_or_else(|_| bail!("the client panicked"))?;
+    assert!(kills > 10, "only {kills} kills");
+    let pods = daemon.crictl().json(&["pods"])?;
+    assert_eq!(pods["items"].as_array().map(Vec::len), Some(0), "{pods}");
+    daemon.wait_clean(&clean)
+}
