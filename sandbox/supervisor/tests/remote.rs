@@ -24,7 +24,7 @@ fn exit(sequence: u64, container: &str, code: i32) -> Body {
 
 /// A sandbox with one running container.
 fn running() -> Bed {
-    let mut bed = Bed::booted(0);
+    let mut bed = Bed::booted([0; 2]);
     bed.create("c");
     bed.daemon.send(&request(50, Op::Start(Start { container: "c".into() })));
     bed.guest_answers(Outcome::Status(status("c", 7)));
@@ -55,7 +55,16 @@ fn a_guest_that_lost_the_first_hellos_is_greeted_again() {
     if !root_or_skip() {
         return;
     }
-    Bed::booted(2);
+    Bed::booted([2; 2]);
+}
+
+#[test]
+fn a_guest_whose_ports_come_up_one_after_the_other_is_no_nonsense() {
+    if !root_or_skip() {
+        return;
+    }
+    Bed::booted([0, 2]);
+    Bed::booted([2, 0]);
 }
 
 #[test]

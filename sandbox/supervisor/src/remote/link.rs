@@ -68,6 +68,8 @@ impl RemoteBackend {
         let Some(guest) = &mut self.guest else { return };
         guest.epoch += 1;
         guest.greeted = [false; 2];
+        // The answer comes behind a magic of its own, also on a port that has answered an earlier hello.
+        guest.ports.iter_mut().for_each(PortIo::desync);
         for port in guest.ports.iter_mut().filter(|port| port.is_flushed()) {
             port.queue(&opening(guest.epoch));
         }

@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cofferdam_pod_api::{
-    Body, Boot, Create, Decoder, Hello, MAX_FRAME, Op, Outcome, Request, Response, Status, StreamData, answer, encode,
-    event, opening, status_to, sync_after_magic,
+    Body, Boot, Create, Decoder, Hello, MAGIC, MAX_FRAME, Op, Outcome, Request, Response, Status, StreamData, answer,
+    encode, event, opening, status_to, sync_after_magic,
 };
 use cofferdam_sandbox::{ContainerRootfs, ContainerSpec, ContainerState, ContainerStatus, PodError, Stdio};
 use cofferdam_supervisor::{BootedMachine, End, ExitRecords, Machine, RemoteBackend, serve_vm};
@@ -88,6 +88,9 @@ impl Peer {
                 true => self.decoder.next_frame(),
                 false => sync_after_magic(&mut self.decoder, &mut self.synced),
             };
+            // Another hello stands behind its own magic.
+            let again = frame.is_err() && self.decoder.skip_past(&MAGIC);
+            let frame = if again { self.decoder.next_frame() } else { frame };
             if let Some(frame) = frame.unwrap() {
                 return frame.body;
             }
@@ -143,7 +146,7 @@ pub struct Bed {
 
 impl Bed {
     /// A VM whose guest is set up; it misses so many hellos.
-    pub fn booted(missed: usize) -> Bed {
+    pub fn booted(missed: [usize; 2]) -> Bed {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();
@@ -161,12 +164,21 @@ impl Bed {
         daemon.send(&request(1, Op::Boot(Boot { config: b"config".to_vec() })));
         let guest = [Peer::new(guest_control), Peer::new(guest_data)];
         let mut bed = Bed { dir, daemon, guest, server: Some(server), killed, later: Vec::new() };
-        for port in &mut bed.guest {
+        for (port, missed) in bed.guest.iter_mut().zip(missed) {
             for _ in 0..missed {
                 port.hello();
             }
             let hello = port.hello();
             port.raw(&answer(&hello, "test", None).bytes);
+        }
+        // A port that came up before the other has more hellos to answer.
+        for (port, others) in
+            bed.guest.iter_mut().zip([missed[1].saturating_sub(missed[0]), missed[0].saturating_sub(missed[1])])
+        {
+            for _ in 0..others {
+                let hello = port.hello();
+                port.raw(&answer(&hello, "test", None).bytes);
+            }
         }
         // The two ports may have answered different hellos: then another one comes.
         let asked = loop {
