@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use cofferdam_pod_client::identity;
@@ -58,11 +59,18 @@ pub fn claim(config: &Config) -> anyhow::Result<Node> {
     Ok(Node { boot_id, fresh, _locks: locks })
 }
 
+/// How long the lock of a killed daemon can outlive it: a child that it had just forked holds it until it executes something else.
+const INHERITED: Duration = Duration::from_secs(2);
+
 /// flock on the directory itself: it needs no file, and ends with the process.
 fn lock(key: &str, dir: &Path) -> anyhow::Result<File> {
     let named = || format!("{key} {}", dir.display());
     DirBuilder::new().recursive(true).mode(0o711).create(dir).with_context(named)?;
     let file = File::open(dir).with_context(named)?;
+    let deadline = Instant::now() + INHERITED;
+    while matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => bail!("{}: another cofferdam uses it", named()),
@@ -96,4 +104,24 @@ fn raise_descriptors() -> rustix::io::Result<()> {
     let set = |limit: u64| setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: Some(limit) });
     // fs.nr_open may be lower; then what was allowed before has to do.
     set(wanted).or_else(|_| maximum.map_or(Ok(()), set))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_a_dead_daemons_child_lets_go_is_taken_and_a_held_one_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock("root", dir.path()).unwrap();
+        let child = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(held);
+        });
+        let taken = lock("root", dir.path()).unwrap();
+        child.join().unwrap();
+        let refused = lock("root", dir.path()).unwrap_err().to_string();
+        assert!(refused.contains("another cofferdam uses it"), "{refused}");
+        drop(taken);
+    }
 }
