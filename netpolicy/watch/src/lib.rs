@@ -9,4 +9,4 @@ mod object;
 
 pub use directory::DirectorySource;
 pub use load::{Loader, SourceConfig};
-pub use object::{FileError, Object, ObjectKey, parse};
+pub use object::{FileError, Object, ObjectKey, documents, parse};

@@ -179,7 +179,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Located>, FileError> {
 }
 
 /// Documents with their first lines. A line `---` begins one; inside a block scalar it would be indented.
-fn documents(text: &str) -> Vec<(u64, &str)> {
+pub fn documents(text: &str) -> Vec<(u64, &str)> {
     let mut found = Vec::new();
     let (mut start, mut first, mut offset) = (0, 1, 0);
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {

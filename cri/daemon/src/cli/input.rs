@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use cofferdam_netpolicy_watch::documents;
 use cofferdam_netpolicy_watch::{FileError, parse};
 use serde::Deserialize;
 
@@ -147,22 +148,6 @@ fn kind(file: &str, line: u64, document: &str) -> Result<String, FileError> {
 
 fn is_empty(document: &str) -> bool {
     document.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#'))
-}
-
-/// Documents with their first lines. A line `---` begins one; inside a block scalar it would be indented.
-fn documents(text: &str) -> Vec<(u64, &str)> {
-    let mut found = Vec::new();
-    let (mut start, mut first, mut offset) = (0, 1, 0);
-    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
-        let bare = line.trim_end();
-        if bare == "---" || bare.starts_with("--- ") {
-            found.push((first, &text[start..offset]));
-            (start, first) = (offset + line.len(), number + 1);
-        }
-        offset += line.len();
-    }
-    found.push((first, &text[start..]));
-    found
 }
 
 fn expand(names: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
