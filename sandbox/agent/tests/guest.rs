@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use cofferdam_pod_api::{Delete, Op, Outcome, Signal, Stats, Stop, Update};
 use cofferdam_sandbox::{CONTROL_PORT, DATA_PORT, NamespaceMode, PodError};
-use cofferdam_test_harness::root_or_skip;
+use cofferdam_test_support::root_or_skip;
 use serde_json::json;
 use support::link::Link;
 use support::spec::{container, create, exec, root, run, setup};

@@ -43,7 +43,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("cri/server", SERVER),
     ("cri/daemon", &["*"]),
     ("tests/images", &[]),
-    ("tests/harness", &["tests/images"]),
+    ("tests/support", &["tests/images"]),
     ("tests/e2e", &["*"]),
     ("tests/arch", &["*"]),
     ("tests/bench", &["*"]),
@@ -63,7 +63,7 @@ const SERVER: &[&str] = &[
 ];
 
 /// What tests may use besides what their crate may depend on.
-const IN_TESTS: &[&str] = &["proto/cri", "proto/pod", "proto/admin", "tests/harness", "tests/images"];
+const IN_TESTS: &[&str] = &["proto/cri", "proto/pod", "proto/admin", "tests/support", "tests/images"];
 
 /// A crate's tests that need one implementation more: folder -> folder.
 const IN_TESTS_OF: &[(&str, &[&str])] = &[

@@ -6,8 +6,8 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use cofferdam_test_harness::{Cgroup, Host, Registry, eventually, image, pids_below, signal};
 use cofferdam_test_images::{dies_with_parent, storage};
+use cofferdam_test_support::{Cgroup, Host, Registry, eventually, image, pids_below, signal};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Signal;
 

@@ -11,7 +11,7 @@ mod table;
 mod vm;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cofferdam_test_harness::{Daemon, ensure_vm_image};
+use cofferdam_test_support::{Daemon, ensure_vm_image};
 
 use containerd::Containerd;
 use namespace::{Helpers, Runtime};

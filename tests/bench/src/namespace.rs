@@ -33,7 +33,7 @@ impl Runtime {
     /// Connects and pulls the image.
     pub async fn new(socket: &Path, handler: &str, cgroup_root: &str, dir: &Path) -> Result<Self> {
         let mut client = Client::connect(socket, handler).await?;
-        client.pull(&cofferdam_test_harness::image("busybox")).await.context("pull the image")?;
+        client.pull(&cofferdam_test_support::image("busybox")).await.context("pull the image")?;
         Ok(Self {
             client,
             cgroup_root: cgroup_root.to_owned(),

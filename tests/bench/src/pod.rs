@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 use cofferdam_cri_api::v1 as cri;
-use cofferdam_test_harness::{Cgroup, image};
+use cofferdam_test_support::{Cgroup, image};
 
 /// One pod; its cgroup goes when it is dropped.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cofferdam_test_harness::{Daemon, ensure_vm_image, image};
 use cofferdam_test_images::{debian, dies_with_parent};
+use cofferdam_test_support::{Daemon, ensure_vm_image, image};
 
 use crate::cri::{Client, milliseconds};
 use crate::pod::Pod;

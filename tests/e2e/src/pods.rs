@@ -1,7 +1,7 @@
 //! Pods that the tests have in common.
 
 use anyhow::Result;
-use cofferdam_test_harness::{ContainerSpec, Daemon, DaemonBuilder, PodSpec, image};
+use cofferdam_test_support::{ContainerSpec, Daemon, DaemonBuilder, PodSpec, image};
 use serde_json::Value;
 
 /// A kind of sandbox, as a runtime handler.

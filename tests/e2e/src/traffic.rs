@@ -1,7 +1,7 @@
 //! Who reaches whom.
 
 use anyhow::{Result, bail};
-use cofferdam_test_harness::Daemon;
+use cofferdam_test_support::Daemon;
 
 use crate::Running;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use cofferdam_e2e::{Kind, daemon, sleeper};
-use cofferdam_test_harness::{
+use cofferdam_test_support::{
     ContainerSpec, Daemon, PodSpec, copy_storage, corrupt_blob, eventually, image, root_or_skip,
 };
 use serde_json::{Value, json};
@@ -182,9 +182,9 @@ fn a_vm_that_does_not_boot_says_so_and_leaves_nothing() -> Result<()> {
     if !root_or_skip() {
         return Ok(());
     }
-    let good = cofferdam_test_harness::ensure_vm_image()?;
+    let good = cofferdam_test_support::ensure_vm_image()?;
     let bad = std::env::temp_dir().join(format!("cofferdam-bad-vm-{}", std::process::id()));
-    cofferdam_test_harness::run("cp", ["-a", &good.display().to_string(), &bad.display().to_string()])?;
+    cofferdam_test_support::run("cp", ["-a", &good.display().to_string(), &bad.display().to_string()])?;
     let checked = (|| {
         // An initramfs of zeros: the kernel panics.
         for entry in fs::read_dir(bad.join("current"))?.flatten() {

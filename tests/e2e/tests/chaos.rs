@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use cofferdam_e2e::{Kind, daemon, sleeper};
-use cofferdam_test_harness::{Crictl, Output, PodSpec, image, root_or_skip};
+use cofferdam_test_support::{Crictl, Output, PodSpec, image, root_or_skip};
 
 /// For all lives of one pod.
 const LIMIT: Duration = Duration::from_secs(90);

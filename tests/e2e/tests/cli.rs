@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use cofferdam_e2e::{Kind, daemon};
-use cofferdam_test_harness::{Daemon, image, root_or_skip};
+use cofferdam_test_support::{Daemon, image, root_or_skip};
 use serde_json::Value;
 
 fn json(daemon: &Daemon, args: &[&str]) -> Result<Value> {

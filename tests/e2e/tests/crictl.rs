@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use cofferdam_e2e::{Kind, Running, daemon, run, sleeper, web};
-use cofferdam_test_harness::{ContainerSpec, Crictl, Daemon, PodSpec, eventually, http_get, image, root_or_skip};
+use cofferdam_test_support::{ContainerSpec, Crictl, Daemon, PodSpec, eventually, http_get, image, root_or_skip};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(20);

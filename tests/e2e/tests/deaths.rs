@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use cofferdam_e2e::{Kind, Running, daemon, run, sleeper};
-use cofferdam_test_harness::{
+use cofferdam_test_support::{
     ContainerSpec, Crictl, Daemon, PodSpec, eventually, image, process_exists, root_or_skip, signal, wait_gone,
 };
 use rustix::process::Signal;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use cofferdam_e2e::{Kind, daemon, run, sleeper};
-use cofferdam_test_harness::{ContainerSpec, PodSpec, eventually, image, root_or_skip};
+use cofferdam_test_support::{ContainerSpec, PodSpec, eventually, image, root_or_skip};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(10);

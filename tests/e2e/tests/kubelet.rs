@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cofferdam_e2e::{Kind, daemon};
-use cofferdam_test_harness::{Daemon, Kubelet, eventually, image, root_or_skip};
+use cofferdam_test_support::{Daemon, Kubelet, eventually, image, root_or_skip};
 
 const LIMIT: Duration = Duration::from_secs(120);
 

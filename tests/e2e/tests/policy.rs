@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use cofferdam_e2e::{Kind, Reach, Running, daemon, matrix, reach, run, sleeper, web};
-use cofferdam_test_harness::{Daemon, HttpServer, OUTSIDE_V4, PodSpec, eventually, root_or_skip};
+use cofferdam_test_support::{Daemon, HttpServer, OUTSIDE_V4, PodSpec, eventually, root_or_skip};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -144,9 +144,9 @@ fn strict_reaches_nothing_outside_and_open_does() -> Result<()> {
     assert_eq!(reach(&daemon, &strict, OUTSIDE_V4, 80)?, Reach::No);
     assert_eq!(reach(&daemon, &open, OUTSIDE_V4, 80)?, Reach::Yes);
     // It left with the node's address: outside has no route to a pod.
-    assert_eq!(outside.peers()[0].ip().to_string(), cofferdam_test_harness::UPLINK_V4);
+    assert_eq!(outside.peers()[0].ip().to_string(), cofferdam_test_support::UPLINK_V4);
     for (pod, port) in [(&strict, 8088), (&open, 8088)] {
-        assert_eq!(reach(&daemon, pod, cofferdam_test_harness::UPLINK_V4, port)?, Reach::No, "the node is nobody's");
+        assert_eq!(reach(&daemon, pod, cofferdam_test_support::UPLINK_V4, port)?, Reach::No, "the node is nobody's");
     }
     assert!(node.peers().is_empty());
     assert_eq!(reach(&daemon, &open, &strict.ip(&daemon)?, 80)?, Reach::No, "Open opens no tenant");

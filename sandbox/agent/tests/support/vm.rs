@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cofferdam_test_harness::{bin_dir, eventually, guest_kernel_package};
+use cofferdam_test_support::{bin_dir, eventually, guest_kernel_package};
 use cofferdam_vm::image::{BuildConfig, Image, KernelSource, build};
 
 /// MAC address of the guest's interface.

@@ -1,4 +1,4 @@
-//! The harness itself: what it makes works, what is left behind is seen, and it cleans up after itself.
+//! The support itself: what it makes works, what is left behind is seen, and it cleans up after itself.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use cofferdam_test_harness::{
+use cofferdam_test_support::{
     Cgroup, Daemon, HttpServer, Netns, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, http_get, root_or_skip,
 };
 

@@ -1,7 +1,7 @@
 //! What the end-to-end tests share.
 //!
 //! ```no_run
-//! use cofferdam_test_harness::{ContainerSpec, Daemon, PodSpec, image, root_or_skip};
+//! use cofferdam_test_support::{ContainerSpec, Daemon, PodSpec, image, root_or_skip};
 //! # fn main() -> anyhow::Result<()> {
 //! if !root_or_skip() { return Ok(()); }
 //! let daemon = Daemon::builder("first").start()?;
