@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::image::{INDEX_TYPE, blob_of, descriptor, index};
 use crate::layer::{Blob, Layer};
-use crate::recipes::Named;
+use crate::set::Named;
 
 /// Writes an OCI image layout; the reference is the annotation that skopeo, podman and containerd read.
 pub fn write_oci_layout(named: &Named, reference: &str, mut out: impl Write) -> Result<()> {

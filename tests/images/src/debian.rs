@@ -13,18 +13,23 @@ pub fn setup_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../setup")
 }
 
-/// Downloads packages unless they are cached; their paths in the order of `names`.
+/// Downloads packages unless they are cached; their paths in the order of `names`. `src:NAME` is a source package's `.dsc`.
 pub fn packages(names: &[&str]) -> Result<Vec<PathBuf>> {
-    let script = setup_dir().join("packages.sh");
+    let paths = setup("packages.sh", names)?;
+    ensure!(paths.len() == names.len(), "packages.sh named {} files for {names:?}", paths.len());
+    Ok(paths)
+}
+
+/// Runs a set-up script; the paths that it prints.
+pub fn setup(script: &str, args: &[&str]) -> Result<Vec<PathBuf>> {
+    let script = setup_dir().join(script);
     let output = Command::new(&script)
-        .args(names)
+        .args(args)
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("run {}", script.display()))?;
-    ensure!(output.status.success(), "{} {names:?}: {}", script.display(), output.status);
-    let paths: Vec<PathBuf> = String::from_utf8(output.stdout)?.lines().map(PathBuf::from).collect();
-    ensure!(paths.len() == names.len(), "{} named {} files for {names:?}", script.display(), paths.len());
-    Ok(paths)
+    ensure!(output.status.success(), "{} {args:?}: {}", script.display(), output.status);
+    Ok(String::from_utf8(output.stdout)?.lines().map(PathBuf::from).collect())
 }
 
 /// The files and links of a package that `take` renames to a path in the layer (without a leading slash).

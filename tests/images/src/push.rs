@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::image::{INDEX_TYPE, index};
 use crate::layer::Blob;
-use crate::recipes::Named;
+use crate::set::Named;
 
 /// Pushes images to the registry at `addr` (`host:port`) in this thread's network namespace.
 pub fn push(addr: &str, images: &[Named]) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The registry's directory with all test images in it, kept outside the tree and keyed by what went into it.
+//! Directories for a registry with the images of a set in them, kept outside the tree and keyed by what went into them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::layer::Blob;
-use crate::{Registry, debian, push, recipes};
+use crate::set::ImageSet;
+use crate::{Registry, push, recipes};
 
 /// `$XDG_CACHE_HOME/cofferdam` or `~/.cache/cofferdam`, as the set-up scripts have it.
 pub fn cache_dir() -> PathBuf {
@@ -16,28 +16,32 @@ pub fn cache_dir() -> PathBuf {
     base.unwrap_or_else(home).join("cofferdam")
 }
 
-/// The directory, made when it is not there. Whoever changes blobs works on a [`copy_storage`].
+/// The directory with the images of the project's own tests, made when it is not there. Whoever changes blobs works on a
+/// [`copy_storage`].
 pub fn storage() -> Result<PathBuf> {
+    storage_of(&recipes::base::SET)
+}
+
+/// The directory with the images of a set, made when it is not there.
+pub fn storage_of(set: &ImageSet) -> Result<PathBuf> {
     let dir = cache_dir().join("images");
     fs::create_dir_all(&dir)?;
-    let lock = File::create(dir.join(".lock"))?;
+    let lock = File::create(dir.join(format!(".{}.lock", set.name)))?;
     lock.lock().context("lock the image cache")?;
-    let debs = debian::packages(&recipes::PACKAGES)?;
-    let names: Vec<String> = debs.iter().map(|deb| deb.display().to_string()).collect();
-    let key = Blob::new(format!("{} {}", recipes::VERSION, names.join(" ")).into_bytes()).digest;
-    let done = dir.join(&key["sha256:".len()..][..16]);
+    let inputs = (set.inputs)()?;
+    let done = dir.join(set.key(&inputs));
     if done.is_dir() {
         return Ok(done);
     }
     // Only the holder of the lock makes one: what lies here is of a run that was killed.
-    let part = dir.join("part");
+    let part = dir.join(format!("{}.part", set.name));
     if part.exists() {
         fs::remove_dir_all(&part)?;
     }
     fs::create_dir_all(&part)?;
     {
         let registry = Registry::start(None, &part)?;
-        push::push(registry.addr(), &recipes::all(&debs)?)?;
+        push::push(registry.addr(), &(set.recipes)(&inputs)?)?;
     }
     fs::rename(&part, &done)?;
     Ok(done)

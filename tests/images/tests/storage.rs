@@ -5,24 +5,26 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use cofferdam_test_images::{archive, copy_storage, corrupt_blob, debian, image, recipes, storage};
+use cofferdam_test_images::{Named, SETS, archive, copy_storage, corrupt_blob, image, recipes, storage, storage_of};
 
 /// The digest that a tag of the storage stands for.
-fn tagged(storage: &Path, name: &str) -> Result<String> {
-    let link = format!("docker/registry/v2/repositories/{name}/_manifests/tags/latest/current/link");
-    fs::read_to_string(storage.join(link)).with_context(|| name.to_owned())
+fn tagged(storage: &Path, name: &str, tag: &str) -> Result<String> {
+    let link = format!("docker/registry/v2/repositories/{name}/_manifests/tags/{tag}/current/link");
+    fs::read_to_string(storage.join(link)).with_context(|| format!("{name}:{tag}"))
 }
 
-/// Fails when a recipe or the compressor has changed and `recipes::VERSION` has not; and when a build is not reproducible.
+/// Fails when a recipe or the compressor has changed and the set's version has not; and when a build is not reproducible.
 #[test]
-fn the_storage_holds_what_the_recipes_make() -> Result<()> {
-    let storage = storage()?;
-    for named in recipes::all(&debian::packages(&recipes::PACKAGES)?)? {
-        let made = match named.images.as_slice() {
-            [image] => image.manifest.digest.clone(),
-            images => image::index(images)?.digest,
-        };
-        assert_eq!(tagged(&storage, named.name)?, made, "{}", named.name);
+fn the_storages_hold_what_the_recipes_make() -> Result<()> {
+    for set in SETS {
+        let storage = storage_of(set)?;
+        for named in set.images()? {
+            let made = match named.images.as_slice() {
+                [image] => image.manifest.digest.clone(),
+                images => image::index(images)?.digest,
+            };
+            assert_eq!(tagged(&storage, named.name, named.tag)?, made, "{}:{} of {}", named.name, named.tag, set.name);
+        }
     }
     Ok(())
 }
@@ -31,7 +33,7 @@ fn the_storage_holds_what_the_recipes_make() -> Result<()> {
 fn a_corrupted_copy_leaves_the_cache_alone() -> Result<()> {
     let copy = tempfile::tempdir()?;
     copy_storage(copy.path())?;
-    let digest = tagged(copy.path(), "test/busybox")?;
+    let digest = tagged(copy.path(), "test/busybox", "latest")?;
     let hex = digest.trim_start_matches("sha256:");
     let blob = format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
     corrupt_blob(copy.path(), &digest)?;
@@ -41,8 +43,9 @@ fn a_corrupted_copy_leaves_the_cache_alone() -> Result<()> {
 
 #[test]
 fn archives_hold_every_layer_and_an_index_is_refused_where_it_cannot_be() -> Result<()> {
-    let images = recipes::all(&debian::packages(&recipes::PACKAGES)?)?;
-    let named = |name: &str| images.iter().find(|named| named.name == name).context("no such image");
+    let images = recipes::base::SET.images()?;
+    let named =
+        |name: &str| -> Result<&Named> { images.iter().find(|named| named.name == name).context("no such image") };
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("web.tar");
     archive::write_docker_archive(named("test/web")?, "example/web:1", fs::File::create(&file)?)?;
