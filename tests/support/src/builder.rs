@@ -22,6 +22,7 @@ pub struct DaemonBuilder {
     shared_mounts: bool,
     objects: Vec<(String, String)>,
     env: Vec<(String, String)>,
+    mirrors: Vec<String>,
 }
 
 impl DaemonBuilder {
@@ -34,6 +35,7 @@ impl DaemonBuilder {
             shared_mounts: false,
             objects: Vec::new(),
             env: Vec::new(),
+            mirrors: Vec::new(),
         }
     }
 
@@ -48,6 +50,13 @@ impl DaemonBuilder {
     #[must_use]
     pub fn cluster(mut self, name: &str, yaml: &str) -> Self {
         self.objects.push((name.to_owned(), yaml.to_owned()));
+        self
+    }
+
+    /// Has the test's registry asked for what a registry such as `registry.k8s.io` holds, by the same names.
+    #[must_use]
+    pub fn mirror(mut self, registry: &str) -> Self {
+        self.mirrors.push(registry.to_owned());
         self
     }
 
@@ -96,7 +105,7 @@ impl DaemonBuilder {
             run("mount", ["--bind", &path, &path])?;
             run("mount", ["--make-shared", &path])?;
         }
-        for sub in ["netns", "root", "config.toml.d", "certs.d/127.0.0.1:5000"] {
+        for sub in ["netns", "root", "config.toml.d"] {
             fs::create_dir_all(dir.join(sub))?;
         }
         let mut daemon = Daemon {
@@ -115,6 +124,9 @@ impl DaemonBuilder {
             run("mount", ["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", &root])?;
         }
         write_config(&daemon, &self.fragments)?;
+        for registry in self.mirrors.iter().map(String::as_str).chain(["127.0.0.1:5000"]) {
+            write_hosts(&daemon, registry)?;
+        }
         for (name, yaml) in &self.objects {
             daemon.cluster.write(name, yaml)?;
         }
@@ -146,8 +158,15 @@ fn write_config(daemon: &Daemon, fragments: &[String]) -> Result<()> {
     for (number, fragment) in fragments.iter().enumerate() {
         fs::write(dir.join(format!("config.toml.d/{number:02}.toml")), fragment)?;
     }
+    Ok(())
+}
+
+/// Where the images of a registry come from: the test's own one, for every name, so that nothing goes out when it lacks an image.
+fn write_hosts(daemon: &Daemon, registry: &str) -> Result<()> {
+    let dir = daemon.dir().join("certs.d").join(registry);
+    fs::create_dir_all(&dir)?;
     let hosts = "server = \"http://127.0.0.1:5000\"\n\n\
                  [host.\"http://127.0.0.1:5000\"]\ncapabilities = [\"pull\", \"resolve\"]\n";
-    fs::write(dir.join("certs.d/127.0.0.1:5000/hosts.toml"), hosts)?;
+    fs::write(dir.join("hosts.toml"), hosts)?;
     Ok(())
 }

@@ -48,7 +48,8 @@ pub use http::{HttpServer, http_get};
 pub use kubelet::{Kubelet, NODE_NAME};
 pub use leaks::Snapshot;
 pub use paths::{
-    api_proto, bin_dir, cofferdam, crictl_path, ensure_vm_image, guest_kernel_package, kubelet_path, vm_image_dir,
+    api_proto, bin_dir, cofferdam, crictl_path, critest_path, ensure_vm_image, guest_kernel_package, kubelet_path,
+    vm_image_dir,
 };
 pub use pod::{ContainerSpec, PodSpec, image};
 pub use process::{pids_below, process_exists, signal, wait_gone};

@@ -29,6 +29,11 @@ pub fn crictl_path() -> Result<PathBuf> {
     tool(&format!("cri-tools-{}/crictl", version("CRI_TOOLS_VERSION")?), "cri-tools")
 }
 
+/// critest, of the same version.
+pub fn critest_path() -> Result<PathBuf> {
+    tool(&format!("cri-tools-{}/critest", version("CRI_TOOLS_VERSION")?), "critest")
+}
+
 /// kubelet.
 pub fn kubelet_path() -> Result<PathBuf> {
     tool(&format!("kubernetes-{}/kubelet", version("KUBERNETES_VERSION")?), "kubelet")
