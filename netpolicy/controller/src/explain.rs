@@ -3,20 +3,20 @@
 use std::net::IpAddr;
 
 use cofferdam_netpolicy::evaluate::{Flow, explain as evaluate};
-use cofferdam_netpolicy::world::World;
-use cofferdam_netpolicy::{ClusterSnapshot, Explanation, LocalPod, NodeConfig, PolicyError, Verdict};
+use cofferdam_netpolicy::topology::Topology;
+use cofferdam_netpolicy::{Explanation, LocalPod, NodeConfig, PolicyError, PolicySnapshot, Verdict};
 use cofferdam_tenant::PortSpec;
 
 /// Where both ends have both families, a denied one is the answer.
 pub(crate) fn explain(
-    snapshot: &ClusterSnapshot,
+    snapshot: &PolicySnapshot,
     node: &NodeConfig,
     pods: &[LocalPod],
     (from, to, port): (&str, &str, &str),
 ) -> Result<Explanation, PolicyError> {
-    let world = World::new(snapshot, node, pods);
+    let topology = Topology::new(snapshot, node, pods);
     let port = PortSpec::try_from(port.to_owned()).map_err(PolicyError::Unknown)?;
-    let (sources, destinations) = (end(&world, from)?, end(&world, to)?);
+    let (sources, destinations) = (end(&topology, from)?, end(&topology, to)?);
     let mut answer = None;
     for source in &sources {
         for destination in destinations.iter().filter(|d| d.is_ipv4() == source.is_ipv4()) {
@@ -27,7 +27,7 @@ pub(crate) fn explain(
                 to_own_node: node.owns(*destination),
                 from_own_node: node.owns(*source),
             };
-            let explained = evaluate(&world, &flow);
+            let explained = evaluate(&topology, &flow);
             if explained.verdict == Verdict::Deny {
                 return Ok(explained);
             }
@@ -37,12 +37,12 @@ pub(crate) fn explain(
     answer.ok_or_else(|| PolicyError::Unknown(format!("{from} and {to} have no addresses of one family")))
 }
 
-fn end(world: &World<'_>, text: &str) -> Result<Vec<IpAddr>, PolicyError> {
+fn end(topology: &Topology<'_>, text: &str) -> Result<Vec<IpAddr>, PolicyError> {
     if let Ok(address) = text.parse() {
         return Ok(vec![address]);
     }
     let unknown = |what: &str| PolicyError::Unknown(format!("{text:?} {what}"));
     let (namespace, name) = text.split_once('/').ok_or_else(|| unknown("is neither NAMESPACE/POD nor an address"))?;
-    let pod = world.pods.iter().find(|p| p.namespace == namespace && p.name == name);
+    let pod = topology.pods.iter().find(|p| p.namespace == namespace && p.name == name);
     Ok(pod.ok_or_else(|| unknown("is not a pod with a network of its own"))?.addresses.clone())
 }

@@ -19,7 +19,7 @@ use cofferdam_netpolicy::backend::{BackendError, RuleBackend};
 use cofferdam_netpolicy::diff::diff;
 use cofferdam_netpolicy::ir::{Ruleset, Snapshot};
 use cofferdam_netpolicy::{
-    ClusterSnapshot, ContainerPort, Explanation, LocalPod, NodeConfig, PolicyEngine, PolicyError, PolicySource, compile,
+    ContainerPort, Explanation, LocalPod, NodeConfig, PolicyEngine, PolicyError, PolicySnapshot, PolicySource, compile,
 };
 use ipnetwork::IpNetwork;
 use tokio::sync::watch;
@@ -34,7 +34,7 @@ pub struct Controller {
 
 struct Shared {
     backend: Arc<dyn RuleBackend>,
-    snapshots: watch::Receiver<Arc<ClusterSnapshot>>,
+    snapshots: watch::Receiver<Arc<PolicySnapshot>>,
     state: Mutex<State>,
 }
 
@@ -87,7 +87,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn snapshot(&self) -> Arc<ClusterSnapshot> {
+    fn snapshot(&self) -> Arc<PolicySnapshot> {
         self.snapshots.borrow().clone()
     }
 
@@ -117,7 +117,7 @@ impl Shared {
     }
 }
 
-async fn follow(shared: std::sync::Weak<Shared>, mut snapshots: watch::Receiver<Arc<ClusterSnapshot>>) {
+async fn follow(shared: std::sync::Weak<Shared>, mut snapshots: watch::Receiver<Arc<PolicySnapshot>>) {
     while snapshots.changed().await.is_ok() {
         loop {
             let Some(shared) = shared.upgrade() else { return };
@@ -135,7 +135,7 @@ async fn follow(shared: std::sync::Weak<Shared>, mut snapshots: watch::Receiver<
 #[async_trait]
 impl PolicyEngine for Controller {
     async fn program(&self, pod: LocalPod) -> Result<(), PolicyError> {
-        if let Some(reason) = &self.shared.snapshot().blocked {
+        if let Some(reason) = &self.shared.snapshot().facts.blocked {
             return Err(PolicyError::Blocked(reason.clone()));
         }
         if pod.host_network {
@@ -189,13 +189,13 @@ impl PolicyEngine for Controller {
     }
 
     fn not_ready(&self) -> Option<String> {
-        let blocked = self.shared.snapshot().blocked.clone();
+        let blocked = self.shared.snapshot().facts.blocked.clone();
         blocked.or_else(|| self.shared.state().failed.clone())
     }
 
     fn degraded(&self) -> Vec<String> {
         let mut reasons = self.shared.backend.degraded();
-        reasons.extend(self.shared.snapshot().warnings.iter().cloned());
+        reasons.extend(self.shared.snapshot().facts.warnings.iter().cloned());
         reasons
     }
 }

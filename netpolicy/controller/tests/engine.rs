@@ -8,10 +8,11 @@ use cofferdam_netpolicy::backend::{BackendError, RuleBackend};
 use cofferdam_netpolicy::diff::{Batch, Op};
 use cofferdam_netpolicy::ir::{Interval, SeenChain, Snapshot};
 use cofferdam_netpolicy::{
-    ClusterSnapshot, LocalPod, NodeConfig, PolicyEngine as _, PolicyError, PolicySource, Verdict,
+    LocalPod, NodeConfig, PolicyEngine as _, PolicyError, PolicySnapshot, PolicySource, Verdict,
 };
 use cofferdam_netpolicy_controller::Controller;
 use cofferdam_tenant::DEFAULT_TENANT;
+use cofferdam_tenant_cluster::ClusterFacts;
 use tokio::sync::watch;
 
 #[derive(Default)]
@@ -82,20 +83,21 @@ impl Memory {
     }
 }
 
-struct Source(watch::Sender<Arc<ClusterSnapshot>>);
+struct Source(watch::Sender<Arc<PolicySnapshot>>);
 
 impl PolicySource for Source {
-    fn snapshots(&self) -> watch::Receiver<Arc<ClusterSnapshot>> {
+    fn snapshots(&self) -> watch::Receiver<Arc<PolicySnapshot>> {
         self.0.subscribe()
     }
 }
 
-fn cluster() -> ClusterSnapshot {
-    ClusterSnapshot {
+fn cluster() -> PolicySnapshot {
+    let facts = ClusterFacts {
         tenants: [(DEFAULT_TENANT.to_owned(), Arc::default())].into(),
         complete: true,
         ..Default::default()
-    }
+    };
+    PolicySnapshot { facts, policies: Vec::new() }
 }
 
 fn pod(n: u8) -> LocalPod {
@@ -113,7 +115,7 @@ fn pod(n: u8) -> LocalPod {
     }
 }
 
-fn engine(kernel: &Arc<Memory>, snapshot: ClusterSnapshot) -> (Source, Controller) {
+fn engine(kernel: &Arc<Memory>, snapshot: PolicySnapshot) -> (Source, Controller) {
     let source = Source(watch::channel(Arc::new(snapshot)).0);
     let node = NodeConfig {
         table: "t".into(),
@@ -193,7 +195,7 @@ async fn an_unbound_pod_stays_so_and_unbinding_twice_is_well() {
 #[tokio::test]
 async fn new_snapshots_come_into_force_and_a_refused_batch_is_tried_again() {
     let kernel = Arc::new(Memory::default());
-    let (source, engine) = engine(&kernel, ClusterSnapshot::blocked("a.yaml:3: bad"));
+    let (source, engine) = engine(&kernel, PolicySnapshot::blocked("a.yaml:3: bad"));
     engine.restore(vec![pod(2)]).await.unwrap();
     assert!(!kernel.bound("cfd2"), "with nothing loaded all pod traffic drops");
     assert!(matches!(engine.program(pod(3)).await, Err(PolicyError::Blocked(reason)) if reason.contains("a.yaml:3")));

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::ir::{Base, Chain, Element, Ruleset, SeenChain, Set, SetKind, Snapshot, Verdict};
+use crate::ir::{Base, Chain, Element, PacketVerdict, Ruleset, SeenChain, Set, SetKind, Snapshot};
 
 /// Elements with their verdicts (maps only).
-pub type Elements = BTreeMap<Element, Option<Verdict>>;
+pub type Elements = BTreeMap<Element, Option<PacketVerdict>>;
 
 /// One step of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,12 +179,12 @@ fn remove_containers(current: &Snapshot, desired: &Ruleset, ops: &mut Vec<Op>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{ChainKind, Expr, Field, Hook, Interval, KeyType, Policy, Value};
+    use crate::ir::{ChainKind, ChainPolicy, Expr, Field, Hook, Interval, KeyType, Value};
     use proptest::prelude::*;
 
     fn sample() -> Ruleset {
         let mut ruleset = Ruleset::new("t");
-        let base = Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, policy: Policy::Drop };
+        let base = Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, policy: ChainPolicy::Drop };
         ruleset.chain("forward", Chain::base(base, vec![vec![Expr::vmap(&[Field::Iifname], "out")]]));
         ruleset.chain(
             "class",
@@ -194,7 +194,7 @@ mod tests {
         peers.insert(vec![Interval::exact(Value::Ip4([10, 0, 0, 1].into()))]);
         ruleset.set("peers", peers);
         let mut out = Set::verdicts(&[KeyType::Ifname]);
-        out.map(vec![Interval::ifname("cfd1")], Verdict::Goto("class".into()));
+        out.map(vec![Interval::ifname("cfd1")], PacketVerdict::Goto("class".into()));
         ruleset.set("out", out);
         ruleset
     }

@@ -1,13 +1,13 @@
-//! Why a new flow passes or not.
+//! Whether a new flow passes, and why.
 
 use std::net::IpAddr;
 
 use cofferdam_tenant::Protocol;
 
-use crate::engine::{Decision, Explanation, Verdict};
+use crate::explanation::{Decision, Explanation, Verdict};
 use crate::policy::PolicyType;
-use crate::terms::{Match, Side, Term, side};
-use crate::world::{Pod, World};
+use crate::semantics::{AllowLists, PeerMatch, Term, allow_lists};
+use crate::topology::{Pod, Topology};
 
 /// A new flow.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +25,12 @@ pub struct Flow {
 }
 
 /// Decides as the node does that runs both ends.
-pub fn explain(world: &World<'_>, flow: &Flow) -> Explanation {
-    if let Some(reason) = &world.snapshot.blocked {
+pub fn explain(topology: &Topology<'_>, flow: &Flow) -> Explanation {
+    if let Some(reason) = &topology.facts.blocked {
         let denied = decision(Verdict::Deny, format!("no policy is loaded: {reason}"));
         return Explanation { verdict: Verdict::Deny, egress: denied.clone(), ingress: denied };
     }
-    let (source, destination) = (world.owner(flow.from), world.owner(flow.to));
+    let (source, destination) = (topology.owner(flow.from), topology.owner(flow.to));
     if let (Some(source), Some(destination)) = (source, destination)
         && std::ptr::eq(source, destination)
     {
@@ -38,13 +38,13 @@ pub fn explain(world: &World<'_>, flow: &Flow) -> Explanation {
         return Explanation { verdict: Verdict::Allow, egress: own.clone(), ingress: own };
     }
     let egress = match source {
-        Some(pod) => direction(world, pod, PolicyType::Egress, flow, flow.to),
-        None => not_a_pod(world, flow.from),
+        Some(pod) => direction(topology, pod, PolicyType::Egress, flow, flow.to),
+        None => not_a_pod(topology, flow.from),
     };
     let ingress = match destination {
         Some(_) if flow.from_own_node => decision(Verdict::Allow, "from the pod's own node"),
-        Some(pod) => direction(world, pod, PolicyType::Ingress, flow, flow.from),
-        None => not_a_pod(world, flow.to),
+        Some(pod) => direction(topology, pod, PolicyType::Ingress, flow, flow.from),
+        None => not_a_pod(topology, flow.to),
     };
     let both = egress.verdict == Verdict::Allow && ingress.verdict == Verdict::Allow;
     Explanation { verdict: if both { Verdict::Allow } else { Verdict::Deny }, egress, ingress }
@@ -55,23 +55,23 @@ fn decision(verdict: Verdict, rule: impl Into<String>) -> Decision {
 }
 
 /// An address of this node's pod CIDRs that neither a programmed pod nor the node has passes in neither direction.
-fn not_a_pod(world: &World<'_>, address: IpAddr) -> Decision {
-    match world.node.pod_cidrs.iter().any(|c| c.contains(address)) && !world.node.owns(address) {
+fn not_a_pod(topology: &Topology<'_>, address: IpAddr) -> Decision {
+    match topology.node.pod_cidrs.iter().any(|c| c.contains(address)) && !topology.node.owns(address) {
         true => decision(Verdict::Deny, format!("{address} is a pod address that no pod owns")),
         false => decision(Verdict::Allow, "not a pod"),
     }
 }
 
-fn direction(world: &World<'_>, pod: &Pod, direction: PolicyType, flow: &Flow, peer: IpAddr) -> Decision {
-    let side: Side = side(world, pod, direction);
+fn direction(topology: &Topology<'_>, pod: &Pod, direction: PolicyType, flow: &Flow, peer: IpAddr) -> Decision {
+    let lists: AllowLists = allow_lists(topology, pod, direction);
     let find = |terms: &[Term]| terms.iter().find(|t| matches(t, flow, peer)).map(|t| t.rule.clone());
-    let Some(tenant) = find(&side.tenant) else {
+    let Some(tenant) = find(&lists.tenant) else {
         return decision(Verdict::Deny, format!("tenant {}: no rule allows it", pod.tenant));
     };
-    match side.policy.as_deref().map(find) {
+    match lists.policy.as_deref().map(find) {
         None => decision(Verdict::Allow, tenant),
         Some(Some(rule)) => decision(Verdict::Allow, rule),
-        Some(None) => decision(Verdict::Deny, format!("{}: no rule allows it", side.isolated_by.join(", "))),
+        Some(None) => decision(Verdict::Deny, format!("{}: no rule allows it", lists.isolated_by.join(", "))),
     }
 }
 
@@ -85,11 +85,11 @@ fn matches(term: &Term, flow: &Flow, peer: IpAddr) -> bool {
     };
     ports
         && match &term.peer {
-            Match::Any => true,
-            Match::Pods(_, addresses) => addresses.contains(&peer),
-            Match::Blocks(spans) => spans.iter().any(|s| s.contains(peer)),
-            Match::Outside(spans) => !flow.to_own_node && spans.iter().any(|s| s.contains(peer)),
-            Match::OwnNode => flow.to_own_node,
-            Match::Endpoints(_, all) => flow.port.is_some_and(|(p, n)| all.contains(&(peer, p, n))),
+            PeerMatch::Any => true,
+            PeerMatch::Pods(_, addresses) => addresses.contains(&peer),
+            PeerMatch::Blocks(ranges) => ranges.iter().any(|s| s.contains(peer)),
+            PeerMatch::Outside(ranges) => !flow.to_own_node && ranges.iter().any(|s| s.contains(peer)),
+            PeerMatch::OwnNode => flow.to_own_node,
+            PeerMatch::Endpoints(_, all) => flow.port.is_some_and(|(p, n)| all.contains(&(peer, p, n))),
         }
 }

@@ -1,19 +1,30 @@
 //! Network policy: types, the evaluator, the compiler (snapshot to rules), the diff. Pure.
 
+pub mod address_range;
 pub mod backend;
-mod base;
-pub mod cluster;
+mod base_chains;
+mod class_chains;
 pub mod compile;
 pub mod diff;
-pub mod engine;
 pub mod evaluate;
+mod explanation;
+mod family;
 pub mod ir;
+mod local_pod;
+mod named_sets;
+mod node;
 pub mod policy;
-pub mod span;
-pub mod terms;
-pub mod world;
+mod policy_engine;
+mod policy_source;
+pub mod semantics;
+mod snapshot;
+pub mod topology;
 
-pub use cluster::{ClusterPod, ClusterSnapshot};
+pub use cofferdam_tenant_cluster::ContainerPort;
 pub use compile::compile;
-pub use engine::{ContainerPort, Decision, Explanation, LocalPod, PolicyEngine, PolicyError, PolicySource, Verdict};
-pub use world::NodeConfig;
+pub use explanation::{Decision, Explanation, Verdict};
+pub use local_pod::LocalPod;
+pub use node::NodeConfig;
+pub use policy_engine::{PolicyEngine, PolicyError};
+pub use policy_source::PolicySource;
+pub use snapshot::PolicySnapshot;

@@ -1,13 +1,9 @@
 //! NetworkPolicy (networking.k8s.io/v1), strict: an unknown field is an error.
 
-use std::collections::BTreeMap;
-
 use cofferdam_tenant::Protocol;
+use cofferdam_tenant_cluster::Labels;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
-
-/// Labels of an object.
-pub type Labels = BTreeMap<String, String>;
 
 /// A NetworkPolicy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use cofferdam_netpolicy::ir::{CmpOp, Expr, Field, Nat, Value, Verdict};
+use cofferdam_netpolicy::ir::{CmpOp, Expr, Field, Nat, PacketVerdict, Value};
 
 use crate::ffi::{Invalid, NativeExpr, NativeRule};
 use crate::key::{self, FieldType};
@@ -144,24 +144,24 @@ fn load(field: Field, register: u32) -> Result<NativeExpr, Invalid> {
 }
 
 /// NF_DROP, NF_ACCEPT, NFT_*.
-pub fn verdict_code(verdict: &Verdict) -> (i32, Option<&str>) {
+pub fn verdict_code(verdict: &PacketVerdict) -> (i32, Option<&str>) {
     match verdict {
-        Verdict::Drop => (0, None),
-        Verdict::Accept => (1, None),
-        Verdict::Jump(chain) => (-3, Some(chain)),
-        Verdict::Goto(chain) => (-4, Some(chain)),
-        Verdict::Return => (-5, None),
+        PacketVerdict::Drop => (0, None),
+        PacketVerdict::Accept => (1, None),
+        PacketVerdict::Jump(chain) => (-3, Some(chain)),
+        PacketVerdict::Goto(chain) => (-4, Some(chain)),
+        PacketVerdict::Return => (-5, None),
     }
 }
 
 /// The verdict of a code; `None` if it is none of ours.
-pub fn verdict_of(code: i32, chain: String) -> Option<Verdict> {
+pub fn verdict_of(code: i32, chain: String) -> Option<PacketVerdict> {
     match code {
-        0 => Some(Verdict::Drop),
-        1 => Some(Verdict::Accept),
-        -3 => Some(Verdict::Jump(chain)),
-        -4 => Some(Verdict::Goto(chain)),
-        -5 => Some(Verdict::Return),
+        0 => Some(PacketVerdict::Drop),
+        1 => Some(PacketVerdict::Accept),
+        -3 => Some(PacketVerdict::Jump(chain)),
+        -4 => Some(PacketVerdict::Goto(chain)),
+        -5 => Some(PacketVerdict::Return),
         _ => None,
     }
 }

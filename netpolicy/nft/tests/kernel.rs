@@ -9,14 +9,14 @@ use std::sync::Arc;
 use cofferdam_netpolicy::backend::{BackendError, RuleBackend as _};
 use cofferdam_netpolicy::diff::diff;
 use cofferdam_netpolicy::ir::{
-    Base, Chain, ChainKind, CmpOp, Expr, Field, Hook, Interval, KeyType, NFPROTO_IPV4, Nat, Policy, Rule, Ruleset, Set,
-    Value, Verdict, ct_direction, ct_state, ct_status, fib_type, proto,
+    Base, Chain, ChainKind, ChainPolicy, CmpOp, Expr, Field, Hook, Interval, KeyType, NFPROTO_IPV4, Nat, PacketVerdict,
+    Rule, Ruleset, Set, Value, ct_direction, ct_state, ct_status, fib_type, proto,
 };
 use cofferdam_netpolicy_nft::NftBackend;
 use support::{Net, Netns, root};
 
 fn forward(rules: Vec<Rule>) -> Chain {
-    Chain::base(Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, policy: Policy::Drop }, rules)
+    Chain::base(Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, policy: ChainPolicy::Drop }, rules)
 }
 
 fn ip4(address: [u8; 4]) -> Value {
@@ -56,11 +56,11 @@ fn backend(ns: &Netns) -> Arc<NftBackend> {
 fn everything() -> Ruleset {
     let mut all = Ruleset::new("t");
     let mut names = Set::verdicts(&[KeyType::Ifname]);
-    names.map(vec![Interval::ifname("va")], Verdict::Goto("class".into()));
-    names.map(vec![Interval::ifname("vb")], Verdict::Jump("class".into()));
+    names.map(vec![Interval::ifname("va")], PacketVerdict::Goto("class".into()));
+    names.map(vec![Interval::ifname("vb")], PacketVerdict::Jump("class".into()));
     all.set("names", names);
     let mut bound = Set::verdicts(&[KeyType::Ifname, KeyType::Ip4]);
-    bound.map(vec![Interval::ifname("va"), Interval::exact(ip4([10, 1, 0, 2]))], Verdict::Return);
+    bound.map(vec![Interval::ifname("va"), Interval::exact(ip4([10, 1, 0, 2]))], PacketVerdict::Return);
     all.set("bound", bound);
     let mut six = Set::hash(&[KeyType::Ifname, KeyType::Ip6, KeyType::Proto, KeyType::Port, KeyType::Mark]);
     let address: IpAddr = "fd01::2".parse().unwrap();
@@ -98,7 +98,7 @@ fn everything() -> Ruleset {
             vec![ipv4(), Expr::vmap(&[Field::Iifname, Field::Ip4Saddr], "bound")],
         ]),
     );
-    let nat = |hook, priority| Base { kind: ChainKind::Nat, hook, priority, policy: Policy::Accept };
+    let nat = |hook, priority| Base { kind: ChainKind::Nat, hook, priority, policy: ChainPolicy::Accept };
     let dnat = Expr::Dnat(Nat { address: "10.2.0.2".parse().unwrap(), port: Some(80) });
     all.chain("prerouting", Chain::base(nat(Hook::Prerouting, -100), vec![vec![ipv4(), l4(proto::TCP), dnat]]));
     let snat = Expr::Snat(Nat { address: "10.2.0.1".parse().unwrap(), port: None });
@@ -109,7 +109,10 @@ fn everything() -> Ruleset {
     all.chain("output", Chain::base(nat(Hook::Output, -100), vec![]));
     all.chain(
         "input",
-        Chain::base(Base { kind: ChainKind::Filter, hook: Hook::Input, priority: -5, policy: Policy::Accept }, vec![]),
+        Chain::base(
+            Base { kind: ChainKind::Filter, hook: Hook::Input, priority: -5, policy: ChainPolicy::Accept },
+            vec![],
+        ),
     );
     all
 }
@@ -373,11 +376,11 @@ fn sets() -> Ruleset {
     ]);
     table.set("six", six);
     let mut out = Set::verdicts(&[KeyType::Ifname]);
-    out.map(vec![Interval::ifname("va")], Verdict::Jump("returns".into()));
-    out.map(vec![Interval::ifname("vb")], Verdict::Drop);
+    out.map(vec![Interval::ifname("va")], PacketVerdict::Jump("returns".into()));
+    out.map(vec![Interval::ifname("vb")], PacketVerdict::Drop);
     table.set("out", out);
     let mut bound = Set::verdicts(&[KeyType::Ifname, KeyType::Ip4]);
-    bound.map(vec![Interval::ifname("va"), source()], Verdict::Accept);
+    bound.map(vec![Interval::ifname("va"), source()], PacketVerdict::Accept);
     table.set("bound", bound);
     table.chain("returns", Chain::regular(vec![vec![Expr::ret()], vec![Expr::drop()]]));
     let port = Expr::eq(Field::Dport, Value::Port(80));
@@ -420,7 +423,7 @@ fn destinations_and_sources_are_translated() {
     let net = Net::new();
     let backend = backend(&net.router);
     let mut table = Ruleset::new("t");
-    let nat = |hook, priority| Base { kind: ChainKind::Nat, hook, priority, policy: Policy::Accept };
+    let nat = |hook, priority| Base { kind: ChainKind::Nat, hook, priority, policy: ChainPolicy::Accept };
     let to = Expr::Dnat(Nat { address: "10.2.0.2".parse().unwrap(), port: Some(81) });
     let service = vec![
         ipv4(),

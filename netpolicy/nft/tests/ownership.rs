@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use cofferdam_netpolicy::backend::{BackendError, RuleBackend as _};
 use cofferdam_netpolicy::diff::diff;
-use cofferdam_netpolicy::ir::{Base, Chain, ChainKind, Expr, Field, Hook, Policy, Ruleset, Value};
+use cofferdam_netpolicy::ir::{Base, Chain, ChainKind, ChainPolicy, Expr, Field, Hook, Ruleset, Value};
 use cofferdam_netpolicy_nft::{HolderCommand, NftBackend, holder_main};
 use support::{Net, Netns};
 
@@ -44,7 +44,7 @@ fn command(state: &Path) -> HolderCommand {
 
 fn rules() -> Ruleset {
     let mut table = Ruleset::new("t");
-    let base = Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, policy: Policy::Accept };
+    let base = Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, policy: ChainPolicy::Accept };
     let port = Expr::eq(Field::Dport, Value::Port(80));
     table.chain("forward", Chain::base(base, vec![vec![Expr::eq(Field::L4proto, Value::U8(17)), port, Expr::drop()]]));
     table

@@ -1,12 +1,25 @@
-//! Sources of cluster objects, as snapshots.
+//! Sources of policies.
 //!
-//! [`DirectorySource`] reads `*.yaml` of a directory and follows its changes; [`edit`] checks and writes such files for the CLI.
+//! Policies are kept in the same files as the facts about the cluster. `cofferdam-tenant-source` reads the files and the facts; this crate
+//! tells it how to read a NetworkPolicy, and publishes both as one snapshot.
 
 mod directory;
 pub mod edit;
-mod load;
-mod object;
+mod policies;
+
+use std::sync::Arc;
+
+use cofferdam_netpolicy::policy::NetworkPolicy;
+use cofferdam_tenant_source::Located;
+pub use cofferdam_tenant_source::{FileError, SourceConfig, documents};
 
 pub use directory::DirectorySource;
-pub use load::{Loader, SourceConfig};
-pub use object::{FileError, Object, ObjectKey, documents, parse};
+pub use policies::PolicyKinds;
+
+/// All objects of a file: facts and policies.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Located<Arc<NetworkPolicy>>>, FileError> {
+    cofferdam_tenant_source::parse::<PolicyKinds>(file, text)
+}

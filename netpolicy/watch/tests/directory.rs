@@ -6,9 +6,10 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam_netpolicy::{ClusterSnapshot, PolicySource};
+use cofferdam_netpolicy::{PolicySnapshot, PolicySource};
 use cofferdam_netpolicy_watch::edit::{self, EditError, Outcome};
-use cofferdam_netpolicy_watch::{DirectorySource, Loader, SourceConfig, parse};
+use cofferdam_netpolicy_watch::{DirectorySource, PolicyKinds, SourceConfig, parse};
+use cofferdam_tenant_source::Loader;
 use tokio::sync::watch;
 
 const ACME: &str =
@@ -26,15 +27,15 @@ spec:
       ports: [{port: 80}, {port: http, protocol: TCP}, {port: 100, endPort: 200, protocol: UDP}]
 ";
 
-fn loaded(files: &[(&str, &str)]) -> ClusterSnapshot {
+fn loaded(files: &[(&str, &str)]) -> PolicySnapshot {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         fs::write(dir.path().join(name), text).unwrap();
     }
-    Loader::new(dir.path(), SourceConfig::default()).load()
+    Loader::<PolicyKinds>::new(dir.path(), SourceConfig::default()).load()
 }
 
-async fn until(seen: &mut watch::Receiver<Arc<ClusterSnapshot>>, what: impl FnMut(&Arc<ClusterSnapshot>) -> bool) {
+async fn until(seen: &mut watch::Receiver<Arc<PolicySnapshot>>, what: impl FnMut(&Arc<PolicySnapshot>) -> bool) {
     tokio::time::timeout(Duration::from_secs(5), seen.wait_for(what)).await.unwrap().unwrap();
 }
 
@@ -44,11 +45,11 @@ fn objects_of_all_kinds_in_many_documents_are_read() {
                spec: {containers: [{name: c, image: x, ports: [{name: http, containerPort: 8080}]}]}\n\
                status: {phase: Running, podIPs: [{ip: 10.9.0.4}]}\n";
     let all = loaded(&[("a.yaml", &format!("{ACME}---\n{SHOP}---\n# nothing\n---\n{POLICY}---\n{pod}"))]);
-    assert_eq!(all.blocked, None);
-    assert!(all.tenants.contains_key("acme") && all.tenants.contains_key("system"));
-    assert_eq!(all.tenant_of("shop"), Some("acme"));
-    assert_eq!((all.policies.len(), all.pods.len()), (1, 1));
-    assert_eq!(all.pods[0].ports[0].container_port, 8080);
+    assert_eq!(all.facts.blocked, None);
+    assert!(all.facts.tenants.contains_key("acme") && all.facts.tenants.contains_key("system"));
+    assert_eq!(all.facts.tenant_of("shop"), Some("acme"));
+    assert_eq!((all.policies.len(), all.facts.pods.len()), (1, 1));
+    assert_eq!(all.facts.pods[0].ports[0].container_port, 8080);
 }
 
 #[test]
@@ -59,19 +60,19 @@ fn a_pod_as_the_api_writes_it_is_read_with_its_sidecars() {
                - {name: side, restartPolicy: Always, ports: [{name: b, containerPort: 2, hostPort: 3}]}\n\
                status: {phase: Running, podIP: 10.9.0.4, podIPs: [{ip: 10.9.0.4}, {ip: 'fd00::4'}]}\n";
     let all = loaded(&[("a.yaml", pod)]);
-    assert_eq!(all.blocked, None);
-    let pod = &all.pods[0];
+    assert_eq!(all.facts.blocked, None);
+    let pod = &all.facts.pods[0];
     assert_eq!(pod.ports.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!((pod.addresses.len(), pod.finished, pod.uid.as_str()), (2, false, "u1"));
 }
 
 #[test]
 fn a_missing_directory_is_empty_and_other_files_are_passed_over() {
-    let none = Loader::new("/nonexistent/cluster.d", SourceConfig::default()).load();
-    assert!(none.blocked.is_none() && none.complete);
+    let none = Loader::<PolicyKinds>::new("/nonexistent/cluster.d", SourceConfig::default()).load();
+    assert!(none.facts.blocked.is_none() && none.facts.complete);
     let some = loaded(&[("README.md", "hello"), (".x.yaml", "{"), ("a.yaml", SHOP)]);
-    assert_eq!(some.ignored_files, [".x.yaml", "README.md"]);
-    assert_eq!(some.blocked, None);
+    assert_eq!(some.facts.ignored_files, [".x.yaml", "README.md"]);
+    assert_eq!(some.facts.blocked, None);
 }
 
 #[test]
@@ -120,16 +121,16 @@ fn a_broken_file_keeps_its_last_good_version_and_blocks_when_there_is_none() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a.yaml");
     fs::write(&file, "kind: [").unwrap();
-    let mut loader = Loader::new(dir.path(), SourceConfig::default());
-    assert!(loader.load().blocked.unwrap().contains("a.yaml:1"));
+    let mut loader = Loader::<PolicyKinds>::new(dir.path(), SourceConfig::default());
+    assert!(loader.load().facts.blocked.unwrap().contains("a.yaml:1"));
     fs::write(&file, SHOP).unwrap();
-    assert_eq!(loader.load().blocked, None);
+    assert_eq!(loader.load().facts.blocked, None);
     fs::write(&file, "kind: [").unwrap();
     let kept = loader.load();
-    assert_eq!(kept.blocked, None);
-    assert!(kept.namespaces.contains_key("shop") && kept.warnings[0].contains("a.yaml:1"));
+    assert_eq!(kept.facts.blocked, None);
+    assert!(kept.facts.namespaces.contains_key("shop") && kept.facts.warnings[0].contains("a.yaml:1"));
     fs::remove_file(&file).unwrap();
-    assert!(loader.load().namespaces.is_empty());
+    assert!(loader.load().facts.namespaces.is_empty());
 }
 
 #[tokio::test]
@@ -140,11 +141,11 @@ async fn changes_are_seen_even_when_the_directory_comes_later() {
     let mut seen = source.snapshots();
     for _ in 0..3 {
         edit::apply(&dir, "-", &format!("{SHOP}---\n{POLICY}")).unwrap();
-        until(&mut seen, |s| s.policies.len() == 1 && s.namespaces.len() == 1).await;
+        until(&mut seen, |s| s.policies.len() == 1 && s.facts.namespaces.len() == 1).await;
         edit::delete(&dir, "-", POLICY).unwrap();
-        until(&mut seen, |s| s.policies.is_empty() && s.namespaces.len() == 1).await;
+        until(&mut seen, |s| s.policies.is_empty() && s.facts.namespaces.len() == 1).await;
         fs::remove_dir_all(&dir).unwrap();
-        until(&mut seen, |s| s.namespaces.is_empty()).await;
+        until(&mut seen, |s| s.facts.namespaces.is_empty()).await;
     }
 }
 
@@ -180,9 +181,9 @@ fn a_refresh_shows_what_was_written_before_it_and_a_new_configuration() {
         let name = format!("n{round}");
         fs::write(dir.path().join(format!("{name}.yaml")), SHOP.replace("shop", &name)).unwrap();
         assert!(source.refresh(Duration::from_secs(5)));
-        assert!(source.snapshots().borrow().namespaces.contains_key(&name), "{name}");
+        assert!(source.snapshots().borrow().facts.namespaces.contains_key(&name), "{name}");
     }
     source.set_config(SourceConfig { refuse_unlabelled: true, ..Default::default() });
     assert!(source.refresh(Duration::from_secs(5)));
-    assert!(source.snapshots().borrow().refuse_unlabelled);
+    assert!(source.snapshots().borrow().facts.refuse_unlabelled);
 }

@@ -5,17 +5,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cofferdam_netpolicy::{ClusterSnapshot, PolicySource};
 use cofferdam_tenant::{DEFAULT_TENANT, ResolveError, SYSTEM_TENANT, TENANT_LABEL, Tenant, TenantRegistry, TenantSpec};
+use cofferdam_tenant_cluster::ClusterFacts;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// For a namespace that is not known yet.
+/// How long a namespace that is not known yet is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Resolves from snapshots; the tenant `system` from the config alone, so that static pods start before any watch.
-pub struct SnapshotRegistry {
-    snapshots: watch::Receiver<Arc<ClusterSnapshot>>,
+/// Resolves namespaces from the snapshots of a source, whatever else these contain beside the facts. The tenant `system` comes from the
+/// configuration alone, so that static pods start before any snapshot is there.
+pub struct SnapshotRegistry<S> {
+    snapshots: watch::Receiver<Arc<S>>,
     system: RwLock<System>,
 }
 
@@ -30,14 +31,14 @@ impl System {
     }
 }
 
-impl SnapshotRegistry {
-    /// A registry over a source.
-    pub fn new(source: &dyn PolicySource, system: TenantSpec, system_namespaces: BTreeSet<String>) -> Self {
+impl<S> SnapshotRegistry<S> {
+    /// A registry over the snapshots of a source.
+    pub fn new(snapshots: watch::Receiver<Arc<S>>, system: TenantSpec, system_namespaces: BTreeSet<String>) -> Self {
         let system = RwLock::new(System::new(system, system_namespaces));
-        SnapshotRegistry { snapshots: source.snapshots(), system }
+        SnapshotRegistry { snapshots, system }
     }
 
-    /// The configuration's tenant `system` has changed.
+    /// Takes another tenant `system`, when the configuration has changed.
     pub fn set_system(&self, system: TenantSpec, system_namespaces: BTreeSet<String>) {
         *self.system.write().unwrap_or_else(PoisonError::into_inner) = System::new(system, system_namespaces);
     }
@@ -48,15 +49,15 @@ impl SnapshotRegistry {
     }
 }
 
-/// `None`: not known yet.
-fn look_up(snapshot: &ClusterSnapshot, namespace: &str) -> Option<Result<Arc<Tenant>, ResolveError>> {
+/// The tenant of a namespace; `None` if the namespace is not known yet.
+fn look_up(facts: &ClusterFacts, namespace: &str) -> Option<Result<Arc<Tenant>, ResolveError>> {
     let refuse = |what: String| Some(Err(ResolveError::Precondition(what)));
-    let labels = snapshot.namespaces.get(namespace);
-    if labels.is_none() && !snapshot.complete {
+    let labels = facts.namespaces.get(namespace);
+    if labels.is_none() && !facts.complete {
         return None;
     }
     let name = match labels.and_then(|l| l.get(TENANT_LABEL)) {
-        None if snapshot.refuse_unlabelled => {
+        None if facts.refuse_unlabelled => {
             return refuse(format!("namespace {namespace:?} has no label {TENANT_LABEL}, which this node demands"));
         }
         None => DEFAULT_TENANT,
@@ -65,14 +66,14 @@ fn look_up(snapshot: &ClusterSnapshot, namespace: &str) -> Option<Result<Arc<Ten
         }
         Some(name) => name,
     };
-    match snapshot.tenants.get(name) {
+    match facts.tenants.get(name) {
         Some(spec) => Some(Ok(Arc::new(Tenant { name: name.to_owned(), spec: (**spec).clone() }))),
         None => refuse(format!("namespace {namespace:?} belongs to tenant {name:?}, which does not exist")),
     }
 }
 
 #[async_trait]
-impl TenantRegistry for SnapshotRegistry {
+impl<S: AsRef<ClusterFacts> + Send + Sync> TenantRegistry for SnapshotRegistry<S> {
     async fn resolve(&self, namespace: &str) -> Result<Arc<Tenant>, ResolveError> {
         if let Some(system) = self.system_of(namespace) {
             return Ok(system);
@@ -81,11 +82,12 @@ impl TenantRegistry for SnapshotRegistry {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
-            let missing = match &snapshot.blocked {
-                // A broken file stays so until somebody mends it.
-                Some(reason) if snapshot.complete => return Err(ResolveError::Unavailable(reason.clone())),
+            let facts = snapshot.as_ref().as_ref();
+            let missing = match &facts.blocked {
+                // Waiting does not help: a broken file stays broken until somebody mends it.
+                Some(reason) if facts.complete => return Err(ResolveError::Unavailable(reason.clone())),
                 Some(reason) => reason.clone(),
-                None => match look_up(&snapshot, namespace) {
+                None => match look_up(facts, namespace) {
                     Some(found) => return found,
                     None => format!("namespace {namespace:?} is not known yet"),
                 },
@@ -98,7 +100,8 @@ impl TenantRegistry for SnapshotRegistry {
 
     fn tenants(&self) -> Vec<Arc<Tenant>> {
         let snapshot = self.snapshots.borrow();
-        let all = snapshot.tenants.iter();
+        let facts = snapshot.as_ref().as_ref();
+        let all = facts.tenants.iter();
         all.map(|(name, spec)| Arc::new(Tenant { name: name.clone(), spec: (**spec).clone() })).collect()
     }
 }
@@ -107,26 +110,20 @@ impl TenantRegistry for SnapshotRegistry {
 mod tests {
     use super::*;
 
-    struct Fixed(watch::Sender<Arc<ClusterSnapshot>>);
-
-    impl PolicySource for Fixed {
-        fn snapshots(&self) -> watch::Receiver<Arc<ClusterSnapshot>> {
-            self.0.subscribe()
-        }
-    }
-
-    fn snapshot(label: Option<&str>) -> ClusterSnapshot {
+    fn snapshot(label: Option<&str>) -> ClusterFacts {
         let labels = label.map(|l| (TENANT_LABEL.to_owned(), l.to_owned())).into_iter().collect();
-        ClusterSnapshot {
+        ClusterFacts {
             namespaces: [("shop".to_owned(), labels)].into(),
             tenants: ["acme", DEFAULT_TENANT].map(|n| (n.to_owned(), Arc::default())).into(),
             ..Default::default()
         }
     }
 
-    fn registry(snapshot: ClusterSnapshot) -> (Fixed, SnapshotRegistry) {
-        let source = Fixed(watch::channel(Arc::new(snapshot)).0);
-        let registry = SnapshotRegistry::new(&source, TenantSpec::default(), ["kube-system".to_owned()].into());
+    type Sender = watch::Sender<Arc<ClusterFacts>>;
+
+    fn registry(facts: ClusterFacts) -> (Sender, SnapshotRegistry<ClusterFacts>) {
+        let (source, snapshots) = watch::channel(Arc::new(facts));
+        let registry = SnapshotRegistry::new(snapshots, TenantSpec::default(), ["kube-system".to_owned()].into());
         (source, registry)
     }
 
@@ -146,22 +143,22 @@ mod tests {
 
     #[tokio::test]
     async fn unlabelled_namespaces_can_be_refused() {
-        let strict = ClusterSnapshot { refuse_unlabelled: true, ..snapshot(None) };
+        let strict = ClusterFacts { refuse_unlabelled: true, ..snapshot(None) };
         assert!(matches!(registry(strict).1.resolve("shop").await, Err(ResolveError::Precondition(_))));
     }
 
     #[tokio::test]
     async fn system_namespaces_need_no_snapshot() {
-        let (_source, registry) = registry(ClusterSnapshot::blocked("nothing yet"));
+        let (_source, registry) = registry(ClusterFacts::blocked("nothing yet"));
         assert_eq!(registry.resolve("kube-system").await.unwrap().name, SYSTEM_TENANT);
     }
 
     #[tokio::test]
     async fn a_namespace_that_comes_in_time_is_waited_for_and_never_default() {
-        let (source, registry) = registry(ClusterSnapshot::default());
+        let (source, registry) = registry(ClusterFacts::default());
         let late = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            source.0.send_replace(Arc::new(snapshot(Some("acme"))));
+            source.send_replace(Arc::new(snapshot(Some("acme"))));
         };
         let (found, ()) = tokio::join!(registry.resolve("shop"), late);
         assert_eq!(found.unwrap().name, "acme");
@@ -169,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_directory_answers_at_once() {
-        let broken = ClusterSnapshot { complete: true, ..ClusterSnapshot::blocked("a.yaml:3: bad") };
+        let broken = ClusterFacts { complete: true, ..ClusterFacts::blocked("a.yaml:3: bad") };
         let error = registry(broken).1.resolve("shop").await.unwrap_err();
         assert_eq!(error, ResolveError::Unavailable("a.yaml:3: bad".into()));
     }

@@ -33,7 +33,7 @@ pub fn status(daemon: &Daemon) -> StatusResponse {
         conditions: vec![condition("RuntimeReady", "", None), condition("NetworkReady", "NetworkNotReady", not_ready)],
         degraded,
         runtime_handlers: handlers.iter().filter(|h| h["unavailable"].is_null()).map(name).collect(),
-        ignored_files: daemon.policy.source.snapshots().borrow().ignored_files.clone(),
+        ignored_files: daemon.policy.source.snapshots().borrow().facts.ignored_files.clone(),
         root: daemon.config.root.display().to_string(),
         state: daemon.config.state.display().to_string(),
         kubelet_roots: daemon.config.kubelet.root_dirs.iter().map(|dir| dir.display().to_string()).collect(),

@@ -8,12 +8,13 @@ use crate::serve::Daemon;
 
 pub fn tenants(daemon: &Daemon) -> TenantsResponse {
     let snapshot = daemon.policy.source.snapshots().borrow().clone();
+    let facts = &snapshot.facts;
     let pods = daemon.runtime.pods_view();
     let one = |tenant: std::sync::Arc<cofferdam_tenant::Tenant>| {
         let mut namespaces: Vec<String> =
-            snapshot.namespaces.keys().filter(|n| snapshot.tenant_of(n) == Some(&tenant.name)).cloned().collect();
+            facts.namespaces.keys().filter(|n| facts.tenant_of(n) == Some(&tenant.name)).cloned().collect();
         if tenant.name == SYSTEM_TENANT {
-            namespaces.extend(snapshot.system_namespaces.iter().cloned());
+            namespaces.extend(facts.system_namespaces.iter().cloned());
             namespaces.sort();
             namespaces.dedup();
         }

@@ -127,8 +127,8 @@ impl Input {
         }
         for step in [Step::Owners, Step::Policies] {
             for located in file.yaml(step).map(|yaml| parse(name, &yaml)).transpose()?.into_iter().flatten() {
-                let (kind, namespace, object) = located.object.key();
-                seen.add((kind, &namespace, &object), name, located.line)?;
+                let (kind, namespace, object) = &located.key;
+                seen.add((kind, namespace, object), name, located.line)?;
             }
         }
         if file.documents.iter().any(|(step, _)| *step != Step::Pods) {

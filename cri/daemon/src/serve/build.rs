@@ -9,6 +9,7 @@ use cofferdam_cri_api::v1::CgroupDriver;
 use cofferdam_cri_server::{Parts, Runtime, Settings, kept_pod_cidrs};
 use cofferdam_image::ImageService;
 use cofferdam_namespace::NamespaceFactory;
+use cofferdam_netpolicy::{PolicySnapshot, PolicySource as _};
 use cofferdam_network::{BuiltinConfig, BuiltinNetwork};
 use cofferdam_pod_client::Launcher;
 use cofferdam_seccomp::Seccomp;
@@ -32,7 +33,7 @@ pub struct Daemon {
     /// Policy.
     pub policy: Policy,
     /// Tenants.
-    pub tenants: Arc<SnapshotRegistry>,
+    pub tenants: Arc<SnapshotRegistry<PolicySnapshot>>,
     /// Images.
     pub images: Arc<ImageService>,
     /// VM sandboxes.
@@ -58,7 +59,8 @@ pub async fn build(config: Config, node: &Node) -> anyhow::Result<Daemon> {
     std::fs::create_dir_all(config.state.join(files::PODS)).context("make the pods' directory")?;
     let policy = policy::start(&config, pod_cidrs)?;
     let system_namespaces = config.tenant.system_namespaces.iter().cloned().collect();
-    let tenants = Arc::new(SnapshotRegistry::new(&policy.source, config.tenant.system.clone(), system_namespaces));
+    let tenants =
+        Arc::new(SnapshotRegistry::new(policy.source.snapshots(), config.tenant.system.clone(), system_namespaces));
     let parts = Parts {
         store,
         factories: vec![namespaces, vms.clone()],

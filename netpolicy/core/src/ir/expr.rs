@@ -149,7 +149,7 @@ pub enum CmpOp {
 
 /// Where a packet goes next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum PacketVerdict {
     /// Ends this base chain; later base chains still run.
     Accept,
     /// The packet is gone.
@@ -194,7 +194,7 @@ pub enum Expr {
         prefix: String,
     },
     /// Ends the rule.
-    Verdict(Verdict),
+    Verdict(PacketVerdict),
     /// Source becomes the address of the interface it leaves by. Only in nat postrouting.
     Masquerade,
     /// New source. Only in nat postrouting; restrict the family before.
@@ -255,26 +255,26 @@ impl Expr {
 
     /// `accept`.
     pub fn accept() -> Self {
-        Expr::Verdict(Verdict::Accept)
+        Expr::Verdict(PacketVerdict::Accept)
     }
 
     /// `drop`.
     pub fn drop() -> Self {
-        Expr::Verdict(Verdict::Drop)
+        Expr::Verdict(PacketVerdict::Drop)
     }
 
     /// `return`.
     pub fn ret() -> Self {
-        Expr::Verdict(Verdict::Return)
+        Expr::Verdict(PacketVerdict::Return)
     }
 
     /// `jump chain`.
     pub fn jump(chain: impl Into<String>) -> Self {
-        Expr::Verdict(Verdict::Jump(chain.into()))
+        Expr::Verdict(PacketVerdict::Jump(chain.into()))
     }
 
     /// `goto chain`.
     pub fn goto(chain: impl Into<String>) -> Self {
-        Expr::Verdict(Verdict::Goto(chain.into()))
+        Expr::Verdict(PacketVerdict::Goto(chain.into()))
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::expr::{Value, Verdict};
+use super::expr::{PacketVerdict, Value};
 
 /// Type of one part of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,7 +84,7 @@ pub type Element = Vec<Interval>;
 /// A named set or verdict map.
 ///
 /// Hash sets (`intervals` false) take each element on its own. In interval sets with one part the elements must not overlap
-/// (adjacent is fine): merge before. Deleting from concatenated interval sets is slow in the kernel (DESIGN 6.2).
+/// (adjacent is fine): merge before. Deleting from concatenated interval sets is slow in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
     /// Types of the concatenation's parts.
@@ -94,7 +94,7 @@ pub struct Set {
     /// Plain or verdict map.
     pub kind: SetKind,
     /// Elements; the verdict is there in maps only.
-    pub elements: BTreeMap<Element, Option<Verdict>>,
+    pub elements: BTreeMap<Element, Option<PacketVerdict>>,
 }
 
 impl Set {
@@ -119,7 +119,7 @@ impl Set {
     }
 
     /// Adds a member with its verdict.
-    pub fn map(&mut self, element: Element, verdict: Verdict) {
+    pub fn map(&mut self, element: Element, verdict: PacketVerdict) {
         self.elements.insert(element, Some(verdict));
     }
 

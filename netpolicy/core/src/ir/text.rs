@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
-use super::{Base, ChainKind, CmpOp, Element, Expr, Field, Hook, Nat, Policy, Set, SetKind, Value, Verdict};
+use super::chain::{Base, ChainKind, ChainPolicy, Hook};
+use super::expr::{CmpOp, Expr, Field, Nat, PacketVerdict, Value};
+use super::set::{Element, Set, SetKind};
 
 impl Field {
     fn text(self) -> &'static str {
@@ -46,14 +48,14 @@ impl Display for Value {
     }
 }
 
-impl Display for Verdict {
+impl Display for PacketVerdict {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Verdict::Accept => f.write_str("accept"),
-            Verdict::Drop => f.write_str("drop"),
-            Verdict::Return => f.write_str("return"),
-            Verdict::Jump(chain) => write!(f, "jump {chain}"),
-            Verdict::Goto(chain) => write!(f, "goto {chain}"),
+            PacketVerdict::Accept => f.write_str("accept"),
+            PacketVerdict::Drop => f.write_str("drop"),
+            PacketVerdict::Return => f.write_str("return"),
+            PacketVerdict::Jump(chain) => write!(f, "jump {chain}"),
+            PacketVerdict::Goto(chain) => write!(f, "goto {chain}"),
         }
     }
 }
@@ -106,7 +108,7 @@ impl Display for Base {
             Hook::Output => "output",
             Hook::Postrouting => "postrouting",
         };
-        let policy = if self.policy == Policy::Accept { "accept" } else { "drop" };
+        let policy = if self.policy == ChainPolicy::Accept { "accept" } else { "drop" };
         write!(f, "type {kind} hook {hook} priority {}; policy {policy};", self.priority)
     }
 }
@@ -176,7 +178,7 @@ mod tests {
     fn a_map_names_the_verdict_of_each_element() {
         let mut map = Set::verdicts(&[KeyType::Ifname]);
         assert_eq!(map.to_string(), "{ }");
-        map.map(vec![Interval::ifname("cfd1")], Verdict::Jump("c1".into()));
+        map.map(vec![Interval::ifname("cfd1")], PacketVerdict::Jump("c1".into()));
         assert_eq!(map.to_string(), "{ \"cfd1\" : jump c1 }");
     }
 }

@@ -1,4 +1,4 @@
-//! In any world the compiled rules decide as the evaluator does.
+//! In any cluster the compiled rules decide as the evaluator does.
 
 use std::net::IpAddr;
 
@@ -85,7 +85,7 @@ fn pods() -> impl Strategy<Value = Vec<AnyPod>> {
 }
 
 prop_compose! {
-    fn world()(
+    fn clusters()(
         networks in prop::collection::vec(network(), 4),
         policies in prop::collection::vec((select(vec!["a", "b", "d"]), policy()), 0..4),
         local in pods(),
@@ -97,9 +97,9 @@ prop_compose! {
         for (name, network) in ["acme", "blue", "default", "system"].iter().zip(&networks) {
             cluster.tenant(name, network);
         }
-        cluster.snapshot.api_servers.push("10.89.0.3:6443".parse().unwrap());
+        cluster.snapshot.facts.api_servers.push("10.89.0.3:6443".parse().unwrap());
         policies.iter().for_each(|(namespace, spec)| _ = cluster.policy(namespace, spec));
-        cluster.snapshot.complete = complete;
+        cluster.snapshot.facts.complete = complete;
         for (namespace, more, n, odd) in local {
             // No two local pods have one interface.
             if !cluster.local.iter().any(|p| p.interface == format!("cfd{n}")) && namespace != "ghosts" {
@@ -116,7 +116,7 @@ prop_compose! {
         }
         for (i, (namespace, more, n, odd)) in remote.into_iter().enumerate() {
             cluster.remote(namespace, n, more);
-            let pod = cluster.snapshot.pods.last_mut().unwrap();
+            let pod = cluster.snapshot.facts.pods.last_mut().unwrap();
             pod.name = format!("r{n}-{i}");
             pod.ports = vec![container_port("web", 80, "")];
             match odd {
@@ -153,13 +153,13 @@ const PORTS: [Port; 6] = [
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..Default::default() })]
     #[test]
-    fn rules_and_evaluator_agree(cluster in world()) {
-        let (rules, world) = (cluster.rules(), cluster.world());
+    fn rules_and_evaluator_agree(cluster in clusters()) {
+        let (rules, topology) = (cluster.rules(), cluster.topology());
         let ends = ends();
         for from in ends.iter().filter(|f| !cluster.node.owns(**f)) {
             for to in ends.iter().filter(|t| t.is_ipv4() == from.is_ipv4()) {
                 for port in PORTS {
-                    let (passed, share) = (passes(&rules, &cluster.packet(*from, *to, port)), cluster.share(&world, *from, *to, port));
+                    let (passed, share) = (passes(&rules, &cluster.packet(*from, *to, port)), cluster.share(&topology, *from, *to, port));
                     prop_assert_eq!(passed, share, "{} to {} {:?}: {:?}", from, to, port, cluster.explain(*from, *to, port));
                 }
             }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use cofferdam_netpolicy::ir::{
-    CmpOp, Expr, Field, Hook, Interval, NFPROTO_IPV4, NFPROTO_IPV6, Rule, Ruleset, Value, Verdict, ct_direction,
+    CmpOp, Expr, Field, Hook, Interval, NFPROTO_IPV4, NFPROTO_IPV6, PacketVerdict, Rule, Ruleset, Value, ct_direction,
     ct_state, fib_type, proto,
 };
 
@@ -140,13 +140,13 @@ fn apply(rules: &Ruleset, rule: &Rule, packet: &Packet, depth: usize) -> Flow {
     Flow::Next
 }
 
-fn go(rules: &Ruleset, verdict: &Verdict, packet: &Packet, depth: usize) -> Flow {
+fn go(rules: &Ruleset, verdict: &PacketVerdict, packet: &Packet, depth: usize) -> Flow {
     match verdict {
-        Verdict::Accept => Flow::Accept,
-        Verdict::Drop => Flow::Drop,
-        Verdict::Return => Flow::Return,
-        Verdict::Goto(chain) => run(rules, chain, packet, depth + 1),
-        Verdict::Jump(chain) => match run(rules, chain, packet, depth + 1) {
+        PacketVerdict::Accept => Flow::Accept,
+        PacketVerdict::Drop => Flow::Drop,
+        PacketVerdict::Return => Flow::Return,
+        PacketVerdict::Goto(chain) => run(rules, chain, packet, depth + 1),
+        PacketVerdict::Jump(chain) => match run(rules, chain, packet, depth + 1) {
             Flow::Return => Flow::Next,
             other => other,
         },
@@ -157,7 +157,7 @@ fn key(packet: &Packet, fields: &[Field]) -> Option<Vec<Value>> {
     fields.iter().map(|f| packet.field(*f)).collect()
 }
 
-fn find(rules: &Ruleset, set: &str, key: &[Value]) -> Option<Option<Verdict>> {
+fn find(rules: &Ruleset, set: &str, key: &[Value]) -> Option<Option<PacketVerdict>> {
     let set = rules.sets.get(set).unwrap_or_else(|| panic!("no set {set}"));
     let inside = |(part, value): (&Interval, &Value)| {
         std::mem::discriminant(&part.first) == std::mem::discriminant(value)

@@ -1,16 +1,15 @@
-//! A small cluster to ask: one node (10.88.0.0/24, 192.168.0.10), the rest of the world by `eth0`.
+//! A small cluster to ask: one node (10.88.0.0/24, 192.168.0.10), everything else through `eth0`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use cofferdam_netpolicy::evaluate::{Flow, explain};
 use cofferdam_netpolicy::ir::{Ruleset, proto};
-use cofferdam_netpolicy::policy::{Labels, NetworkPolicy};
-use cofferdam_netpolicy::world::World;
-use cofferdam_netpolicy::{
-    ClusterPod, ClusterSnapshot, ContainerPort, Explanation, LocalPod, NodeConfig, Verdict, compile,
-};
+use cofferdam_netpolicy::policy::NetworkPolicy;
+use cofferdam_netpolicy::topology::Topology;
+use cofferdam_netpolicy::{Explanation, LocalPod, NodeConfig, PolicySnapshot, Verdict, compile};
 use cofferdam_tenant::{DEFAULT_TENANT, Protocol, SYSTEM_TENANT, TENANT_LABEL};
+use cofferdam_tenant_cluster::{ClusterFacts, ClusterPod, ContainerPort, Labels};
 
 use crate::kernel::{Packet, passes};
 
@@ -35,7 +34,7 @@ pub fn port(text: &str) -> Port {
 
 #[derive(Debug, Clone)]
 pub struct Cluster {
-    pub snapshot: ClusterSnapshot,
+    pub snapshot: PolicySnapshot,
     pub node: NodeConfig,
     pub local: Vec<LocalPod>,
 }
@@ -51,7 +50,7 @@ impl Cluster {
             pod_cidrs: networks(&["10.88.0.0/24", "fd88::/64"]),
             addresses: ["192.168.0.10", "fd00::10", "127.0.0.1"].map(ip).into(),
         };
-        let snapshot = ClusterSnapshot {
+        let facts = ClusterFacts {
             tenants: tenants.into(),
             node_cidrs: networks(&["192.168.0.0/24", "fd00::/64"]),
             pod_cidrs: networks(&["10.80.0.0/12"]),
@@ -61,6 +60,7 @@ impl Cluster {
             complete: true,
             ..Default::default()
         };
+        let snapshot = PolicySnapshot { facts, policies: Vec::new() };
         let mut cluster = Cluster { snapshot, node, local: Vec::new() };
         cluster.namespace("a", "acme", "team=a").namespace("b", "blue", "team=b").namespace("d", "", "");
         cluster
@@ -71,14 +71,14 @@ impl Cluster {
         if !tenant.is_empty() {
             all.insert(TENANT_LABEL.into(), tenant.into());
         }
-        self.snapshot.namespaces.insert(name.into(), all);
+        self.snapshot.facts.namespaces.insert(name.into(), all);
         self
     }
 
     /// `spec.network` of a tenant.
     pub fn tenant(&mut self, name: &str, network: &str) -> &mut Self {
         let spec = serde_json::from_str(&format!(r#"{{"network": {network}}}"#)).unwrap();
-        self.snapshot.tenants.insert(name.into(), Arc::new(spec));
+        self.snapshot.facts.tenants.insert(name.into(), Arc::new(spec));
         self
     }
 
@@ -100,7 +100,7 @@ impl Cluster {
             labels: labels(more),
             addresses: vec![ip(&format!("10.88.0.{n}")), ip(&format!("fd88::{n:x}"))],
             interface: format!("cfd{n}"),
-            tenant: self.snapshot.tenant_of(namespace).unwrap_or_default().into(),
+            tenant: self.snapshot.facts.tenant_of(namespace).unwrap_or_default().into(),
             host_network: false,
             ports: Vec::new(),
         });
@@ -109,7 +109,7 @@ impl Cluster {
 
     /// A pod of another node: 10.89.0.N.
     pub fn remote(&mut self, namespace: &str, n: u8, more: &str) -> &mut Self {
-        self.snapshot.pods.push(ClusterPod {
+        self.snapshot.facts.pods.push(ClusterPod {
             namespace: namespace.into(),
             name: format!("r{n}"),
             uid: format!("v{n}"),
@@ -124,16 +124,19 @@ impl Cluster {
         compile(&self.snapshot, &self.node, &self.local)
     }
 
-    pub fn world(&self) -> World<'_> {
-        World::new(&self.snapshot, &self.node, &self.local)
+    pub fn topology(&self) -> Topology<'_> {
+        Topology::new(&self.snapshot, &self.node, &self.local)
     }
 
     pub fn explain(&self, from: IpAddr, to: IpAddr, port: Port) -> Explanation {
-        self.explain_in(&self.world(), from, to, port)
+        self.explain_in(&self.topology(), from, to, port)
     }
 
-    fn explain_in(&self, world: &World<'_>, from: IpAddr, to: IpAddr, port: Port) -> Explanation {
-        explain(world, &Flow { from, to, port, to_own_node: self.node.owns(to), from_own_node: self.node.owns(from) })
+    fn explain_in(&self, topology: &Topology<'_>, from: IpAddr, to: IpAddr, port: Port) -> Explanation {
+        explain(
+            topology,
+            &Flow { from, to, port, to_own_node: self.node.owns(to), from_own_node: self.node.owns(from) },
+        )
     }
 
     pub fn interface_of(&self, address: IpAddr) -> String {
@@ -153,12 +156,12 @@ impl Cluster {
     }
 
     /// What this node's share of the decision is, by the evaluator: of an end that is not its own it knows nothing.
-    pub fn share(&self, world: &World<'_>, from: IpAddr, to: IpAddr, port: Port) -> bool {
+    pub fn share(&self, topology: &Topology<'_>, from: IpAddr, to: IpAddr, port: Port) -> bool {
         let here = |address: IpAddr| {
             self.local.iter().any(|p| !p.host_network && p.addresses.contains(&address))
                 || self.node.pod_cidrs.iter().any(|c| c.contains(address)) && !self.node.owns(address)
         };
-        let all = self.explain_in(world, from, to, port);
+        let all = self.explain_in(topology, from, to, port);
         (!here(from) || all.egress.verdict == Verdict::Allow) && (!here(to) || all.ingress.verdict == Verdict::Allow)
     }
 
@@ -170,7 +173,7 @@ impl Cluster {
             let passed = passes(&self.rules(), &self.packet(from, to, port));
             assert_eq!(
                 passed,
-                self.share(&self.world(), from, to, port),
+                self.share(&self.topology(), from, to, port),
                 "rules and evaluator differ: {from} to {to} {text}"
             );
         }

@@ -1,4 +1,4 @@
-//! DESIGN 6.1, item by item. All pods are of one tenant, so that only NetworkPolicies decide.
+//! What NetworkPolicies mean, point by point (docs/design/network-and-policy.md). All pods are of one tenant, so that only NetworkPolicies decide.
 
 use crate::check;
 use crate::kit::{Cluster, container_port, ip, labels};
@@ -89,7 +89,7 @@ fn expressions_mind_absent_keys_and_namespaces_have_their_name() {
     let mut cluster = from("DoesNotExist", "secret", "");
     cluster.local("unseen", 5, "").local.last_mut().unwrap().tenant = "acme".into();
     check!(cluster, "10.88.0.5" -> "10.88.0.2" "TCP/80" = true);
-    cluster.snapshot.complete = false;
+    cluster.snapshot.facts.complete = false;
     check!(cluster, "10.88.0.5" -> "10.88.0.2" "TCP/80" = false);
 }
 
@@ -125,10 +125,10 @@ fn host_network_pods_are_nodes_and_finished_ones_own_nothing() {
     let y_only = format!(r#"{{{X},"ingress":[{{"from":[{{"podSelector":{{"matchLabels":{{"app":"y"}}}}}}]}}]}}"#);
     let mut cluster = with(&[&y_only]);
     check!(cluster, "10.89.0.2" -> "10.88.0.2" "TCP/80" = true);
-    cluster.snapshot.pods[0].finished = true;
+    cluster.snapshot.facts.pods[0].finished = true;
     check!(cluster, "10.89.0.2" -> "10.88.0.2" "TCP/80" = false);
-    cluster.snapshot.pods[0].finished = false;
-    cluster.snapshot.pods[0].host_network = true;
+    cluster.snapshot.facts.pods[0].finished = false;
+    cluster.snapshot.facts.pods[0].host_network = true;
     check!(cluster, "10.89.0.2" -> "10.88.0.2" "TCP/80" = false);
     // A local one is no subject: what it does is the node's.
     let mut cluster = with(&[r#"{"podSelector":{}}"#]);
@@ -142,9 +142,9 @@ fn host_network_pods_are_nodes_and_finished_ones_own_nothing() {
 fn an_address_may_go_from_a_finished_pod_to_the_next() {
     let y_only = format!(r#"{{{X},"ingress":[{{"from":[{{"podSelector":{{"matchLabels":{{"app":"y"}}}}}}]}}]}}"#);
     let mut cluster = with(&[&y_only]);
-    cluster.remote("a", 9, "app=z").snapshot.pods.last_mut().unwrap().addresses = vec![ip("10.89.0.2")];
+    cluster.remote("a", 9, "app=z").snapshot.facts.pods.last_mut().unwrap().addresses = vec![ip("10.89.0.2")];
     check!(cluster, "10.89.0.2" -> "10.88.0.2" "TCP/80" = false);
-    cluster.snapshot.pods[1].finished = true;
+    cluster.snapshot.facts.pods[1].finished = true;
     check!(cluster, "10.89.0.2" -> "10.88.0.2" "TCP/80" = true);
 }
 
@@ -175,7 +175,7 @@ fn a_named_port_of_egress_is_each_destinations_own_and_no_outside_addresss() {
     for peers in ["", r#"{"ipBlock":{"cidr":"0.0.0.0/0"}}"#, r#"{"podSelector":{}}"#] {
         let mut cluster = with(&[&to(peers)]);
         cluster.local[1].ports = vec![container_port("web", 8080, "TCP")];
-        cluster.snapshot.pods[0].ports = vec![container_port("web", 9090, "TCP")];
+        cluster.snapshot.facts.pods[0].ports = vec![container_port("web", 9090, "TCP")];
         check!(cluster, "10.88.0.2" -> "10.88.0.3" "TCP/8080" = true, "10.88.0.2" -> "10.88.0.3" "TCP/9090" = false,
             "10.88.0.2" -> "10.89.0.2" "TCP/9090" = true, "10.88.0.2" -> "8.8.8.8" "TCP/8080" = false);
     }
@@ -203,14 +203,14 @@ fn the_apis_labels_replace_those_of_the_request_and_changes_count_at_once() {
     check!(cluster, "10.88.0.3" -> "10.88.0.2" "TCP/80" = true, "10.88.0.3" -> "10.88.0.4" "TCP/80" = true);
     // The API's word on l3, of the same uid.
     cluster.remote("a", 200, "app=z");
-    let pod = cluster.snapshot.pods.last_mut().unwrap();
+    let pod = cluster.snapshot.facts.pods.last_mut().unwrap();
     (pod.name, pod.uid, pod.addresses) = ("l3".into(), "u3".into(), vec![ip("10.88.0.3")]);
     check!(cluster, "10.88.0.3" -> "10.88.0.2" "TCP/80" = false);
     // It becomes a subject.
-    cluster.snapshot.pods.last_mut().unwrap().labels = labels("app=x");
+    cluster.snapshot.facts.pods.last_mut().unwrap().labels = labels("app=x");
     check!(cluster, "10.88.0.4" -> "10.88.0.3" "TCP/80" = false);
     // Another uid is another pod: it tells nothing of l3, and is a peer with its own address.
-    let pod = cluster.snapshot.pods.last_mut().unwrap();
+    let pod = cluster.snapshot.facts.pods.last_mut().unwrap();
     (pod.uid, pod.labels, pod.addresses) = ("new".into(), labels("app=y"), vec![ip("10.89.0.77")]);
     check!(cluster, "10.88.0.4" -> "10.88.0.3" "TCP/80" = true, "10.88.0.3" -> "10.88.0.2" "TCP/80" = true,
         "10.89.0.77" -> "10.88.0.2" "TCP/80" = true);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use cofferdam_netpolicy::evaluate::Flow;
-use cofferdam_netpolicy::world::World;
+use cofferdam_netpolicy::topology::Topology;
 
 use crate::kit::{Cluster, ip};
 
@@ -28,7 +28,7 @@ fn large() -> Cluster {
     }
     for n in 0..5000u32 {
         cluster.remote(&format!("n{}", n % 100), 0, &format!("app={}", n % 10));
-        let pod = cluster.snapshot.pods.last_mut().unwrap();
+        let pod = cluster.snapshot.facts.pods.last_mut().unwrap();
         (pod.name, pod.uid) = (format!("q{n}"), format!("q{n}"));
         pod.addresses = vec![ip(&format!("10.89.{}.{}", n / 250, 1 + n % 250))];
     }
@@ -57,10 +57,10 @@ fn a_thousand_pods_and_policies_compile_in_a_moment() {
     // A debug build on a busy machine; what is quadratic takes minutes.
     assert!(took.as_secs() < 20, "{took:?}");
     assert_eq!(rules.sets["out4"].elements.len(), 1000);
-    let world = World::new(&cluster.snapshot, &cluster.node, &cluster.local);
+    let topology = Topology::new(&cluster.snapshot, &cluster.node, &cluster.local);
     let start = Instant::now();
     let flow =
         Flow { from: ip("10.88.1.1"), to: ip("10.89.0.1"), port: None, to_own_node: false, from_own_node: false };
-    (0..10).for_each(|_| drop(cofferdam_netpolicy::evaluate::explain(&world, &flow)));
+    (0..10).for_each(|_| drop(cofferdam_netpolicy::evaluate::explain(&topology, &flow)));
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }

@@ -1,4 +1,4 @@
-//! DESIGN 7: the network between tenants.
+//! The network between tenants.
 
 use crate::check;
 use crate::kit::{Cluster, ip};
@@ -86,7 +86,7 @@ fn a_cidr_means_outside_unless_it_is_one_address() {
     check!(one("10.88.0.3"), "10.88.0.2" -> "10.88.0.3" "TCP/80" = false);
     check!(one("10.89.0.3"), "10.88.0.2" -> "10.89.0.3" "TCP/80" = false);
     let mut disputed = one("10.89.0.3");
-    disputed.remote("d", 9, "").snapshot.pods.last_mut().unwrap().addresses = vec![ip("10.89.0.3")];
+    disputed.remote("d", 9, "").snapshot.facts.pods.last_mut().unwrap().addresses = vec![ip("10.89.0.3")];
     check!(disputed, "10.88.0.2" -> "10.89.0.3" "TCP/80" = false);
 }
 
@@ -100,6 +100,7 @@ fn dns_the_api_server_and_the_node_can_be_named_with_ports() {
         with(r#"{"allowTo":[{"apiServer":true}]}"#, r#"{"allowTo":[{"apiServer":true,"ports":["TCP/1"]}]}"#);
     cluster
         .snapshot
+        .facts
         .api_servers
         .extend(["192.168.0.10:6444", "10.89.0.4:6443"].map(|a| a.parse::<std::net::SocketAddr>().unwrap()));
     check!(cluster, "10.88.0.2" -> "192.168.0.1" "TCP/6443" = true, "10.88.0.2" -> "192.168.0.1" "UDP/6443" = false,
@@ -132,12 +133,13 @@ fn system_needs_the_destinations_consent() {
 #[test]
 fn an_address_that_two_pods_claim_is_nobodys_and_local_truth_wins() {
     let mut cluster = cluster();
-    cluster.remote("a", 9, "").snapshot.pods.last_mut().unwrap().addresses = vec![ip("10.89.0.2"), ip("10.88.0.3")];
+    cluster.remote("a", 9, "").snapshot.facts.pods.last_mut().unwrap().addresses =
+        vec![ip("10.89.0.2"), ip("10.88.0.3")];
     check!(cluster, "10.88.0.2" -> "10.89.0.2" "TCP/80" = false, "10.89.0.2" -> "10.88.0.2" "TCP/80" = false,
         "10.88.0.2" -> "10.88.0.3" "TCP/80" = false);
     // What is this node's, no pod elsewhere has.
     let mut cluster = self::cluster();
-    cluster.snapshot.pods[0].addresses = ["10.88.0.99", "10.88.0.1", "192.168.0.10"].map(ip).into();
+    cluster.snapshot.facts.pods[0].addresses = ["10.88.0.99", "10.88.0.1", "192.168.0.10"].map(ip).into();
     check!(cluster, "10.88.0.2" -> "10.88.0.99" "TCP/80" = false, "10.88.0.2" -> "10.88.0.1" "TCP/80" = false,
         "10.88.0.2" -> "192.168.0.10" "TCP/80" = false);
 }
@@ -157,7 +159,7 @@ fn pods_of_unknown_tenants_and_namespaces_are_foreign_even_to_each_other() {
     check!(cluster, "10.88.0.2" -> "10.89.0.7" "TCP/80" = false, "10.89.0.7" -> "10.88.0.3" "TCP/80" = false,
         "10.89.0.7" -> "10.89.0.8" "TCP/80" = false, "10.88.0.3" -> "10.89.0.9" "TCP/80" = true);
     // Where not all namespaces are known, one that was not seen is not of `default`.
-    cluster.snapshot.complete = false;
+    cluster.snapshot.facts.complete = false;
     check!(cluster, "10.88.0.3" -> "10.89.0.9" "TCP/80" = false, "10.89.0.9" -> "10.88.0.5" "TCP/80" = false);
 }
 
@@ -173,7 +175,7 @@ fn a_pod_of_a_former_pod_cidr_is_a_pod_still() {
 #[test]
 fn with_nothing_loaded_nothing_of_a_pod_passes() {
     let mut cluster = with(r#"{"isolation":"Open"}"#, "{}");
-    cluster.snapshot.blocked = Some("a.yaml:3: bad".into());
+    cluster.snapshot.facts.blocked = Some("a.yaml:3: bad".into());
     check!(cluster, "10.88.0.2" -> "10.89.0.2" "TCP/80" = false, "8.8.8.8" -> "10.88.0.2" "TCP/80" = false);
     assert!(cluster.explain(ip("10.88.0.2"), ip("8.8.8.8"), None).egress.rule.contains("a.yaml:3"));
 }

@@ -1,6 +1,6 @@
 //! Messages about tables, chains and the rules of a chain as a whole.
 
-use cofferdam_netpolicy::ir::{Base, ChainKind, Hook, Policy};
+use cofferdam_netpolicy::ir::{Base, ChainKind, ChainPolicy, Hook};
 use nftnl_sys as sys;
 
 use super::{FAMILY_INET, Header, Invalid, Scratch, name, owned};
@@ -65,7 +65,7 @@ pub fn chain<'a>(
             sys::nftnl_chain_set_u32(
                 object.ptr(),
                 sys::NFTNL_CHAIN_POLICY as u16,
-                u32::from(base.policy == Policy::Accept),
+                u32::from(base.policy == ChainPolicy::Accept),
             );
         }
         sys::nftnl_chain_nlmsg_build_payload(scratch.begin(header), object.ptr());

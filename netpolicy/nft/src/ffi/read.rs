@@ -1,6 +1,6 @@
 //! What the kernel's messages say.
 
-use cofferdam_netpolicy::ir::{Base, ChainKind, Policy};
+use cofferdam_netpolicy::ir::{Base, ChainKind, ChainPolicy};
 use nftnl_sys as sys;
 
 use super::object::{Chain, Rule, Table, hook_of};
@@ -60,7 +60,7 @@ impl ReadChain {
                     kind: if kind == "nat" { ChainKind::Nat } else { ChainKind::Filter },
                     hook: hook_of(sys::nftnl_chain_get_u32(raw, sys::NFTNL_CHAIN_HOOKNUM as u16))?,
                     priority: sys::nftnl_chain_get_s32(raw, sys::NFTNL_CHAIN_PRIO as u16),
-                    policy: if accept { Policy::Accept } else { Policy::Drop },
+                    policy: if accept { ChainPolicy::Accept } else { ChainPolicy::Drop },
                 })
             });
             Some(ReadChain {

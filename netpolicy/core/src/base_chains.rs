@@ -1,11 +1,12 @@
 //! The base chains: bindings, replies, and the way into the pods' classes; and the NAT chains beside them.
 
-use crate::compile::{Family, span_set};
+use crate::family::Family;
 use crate::ir::{
-    Base, Chain, ChainKind, CmpOp, Expr, Field, Hook, Interval, NFPROTO_IPV4, NFPROTO_IPV6, Policy, Rule, Ruleset, Set,
-    Value, ct_direction, ct_state, fib_type, proto,
+    Base, Chain, ChainKind, ChainPolicy, CmpOp, Expr, Field, Hook, Interval, NFPROTO_IPV4, NFPROTO_IPV6, Rule, Ruleset,
+    Set, Value, ct_direction, ct_state, fib_type, proto,
 };
-use crate::world::World;
+use crate::named_sets::range_set;
+use crate::topology::Topology;
 
 /// Priority of filter chains.
 const FILTER: i32 = 0;
@@ -17,27 +18,27 @@ const SRCNAT: i32 = 100;
 const TCP_MASK: u8 = 0x17;
 const TCP_SYN: u8 = 2;
 
-pub(crate) fn add(rules: &mut Ruleset, world: &World<'_>) {
-    let pods = world.pod_spans();
+pub(crate) fn add(rules: &mut Ruleset, topology: &Topology<'_>) {
+    let pods = topology.pod_ranges();
     for family in Family::BOTH {
         let mut own = Set::intervals(&[family.key()]);
-        for span in pods.iter().filter(|s| s.v6 == (family == Family::V6)) {
-            let (first, last) = span.ends();
+        for range in pods.iter().filter(|s| s.v6 == (family == Family::V6)) {
+            let (first, last) = range.ends();
             own.insert(vec![Interval::range(first, last)]);
         }
         rules.set(family.name("podnet"), own);
-        rules.chain(family.name("fwd"), Chain::regular(forward(family, &world.node.interface_prefix)));
-        rules.chain(family.name("inp"), Chain::regular(input(family, &world.node.interface_prefix)));
+        rules.chain(family.name("fwd"), Chain::regular(forward(family, &topology.node.interface_prefix)));
+        rules.chain(family.name("inp"), Chain::regular(input(family, &topology.node.interface_prefix)));
     }
     rules.chain("forward", base(ChainKind::Filter, Hook::Forward, FILTER, split("fwd")));
     rules.chain("input", base(ChainKind::Filter, Hook::Input, FILTER, split("inp")));
     rules.chain("prerouting", base(ChainKind::Filter, Hook::Prerouting, BEFORE_DNAT, no_martian_loopback()));
-    let masquerade = masquerade(rules, world);
+    let masquerade = masquerade(rules, topology);
     rules.chain("postrouting", base(ChainKind::Nat, Hook::Postrouting, SRCNAT, masquerade));
 }
 
 fn base(kind: ChainKind, hook: Hook, priority: i32, rules: Vec<Rule>) -> Chain {
-    Chain::base(Base { kind, hook, priority, policy: Policy::Accept }, rules)
+    Chain::base(Base { kind, hook, priority, policy: ChainPolicy::Accept }, rules)
 }
 
 fn nfproto(family: Family) -> Expr {
@@ -150,10 +151,10 @@ fn no_martian_loopback() -> Vec<Rule> {
 }
 
 /// What pods send out of the cluster leaves with the node's address.
-fn masquerade(rules: &mut Ruleset, world: &World<'_>) -> Vec<Rule> {
+fn masquerade(rules: &mut Ruleset, topology: &Topology<'_>) -> Vec<Rule> {
     let mut chain = Vec::new();
     for family in Family::BOTH {
-        let Some(cluster) = span_set(rules, family, &world.cluster) else { continue };
+        let Some(cluster) = range_set(rules, family, &topology.cluster) else { continue };
         chain.push(vec![
             nfproto(family),
             Expr::lookup(&[family.saddr()], family.name("podnet")),

@@ -1,53 +1,25 @@
-//! The snapshot and the local pods put together: who owns which address.
+//! The cluster as this node sees it: which pod owns which address, what is inside the cluster, which policies select a pod.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use cofferdam_tenant::{Isolation, NetworkSpec, SYSTEM_TENANT};
+use cofferdam_tenant_cluster::{ClusterFacts, ClusterPod, ContainerPort, Labels, NAME_LABEL};
 use ipnetwork::IpNetwork;
 
-use crate::cluster::{ClusterPod, ClusterSnapshot};
-use crate::engine::{ContainerPort, LocalPod};
-use crate::policy::{LabelSelector, Labels};
-use crate::span::{Span, merge};
+use crate::address_range::{AddressRange, merge};
+use crate::local_pod::LocalPod;
+use crate::node::NodeConfig;
+use crate::policy::{LabelSelector, NetworkPolicy};
+use crate::snapshot::PolicySnapshot;
 
-/// The label with which the API server names each Namespace; objects in files need not have it.
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// The network rules of a tenant that does not exist.
 static STRICTEST: NetworkSpec =
     NetworkSpec { isolation: Isolation::Strict, allow_from: Vec::new(), allow_to: Vec::new() };
 
-/// What the node itself contributes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeConfig {
-    /// Name of the table.
-    pub table: String,
-    /// What names of pod interfaces begin with.
-    pub interface_prefix: String,
-    /// This node's pod CIDRs.
-    pub pod_cidrs: Vec<IpNetwork>,
-    /// This node's own addresses.
-    pub addresses: Vec<IpAddr>,
-}
-
-impl NodeConfig {
-    /// Whether an address is this node's own: one of its interfaces', or the first of a pod CIDR, which no pod ever has.
-    pub fn owns(&self, address: IpAddr) -> bool {
-        self.addresses.contains(&address) || self.pod_cidrs.iter().any(|cidr| first(cidr) == address)
-    }
-}
-
-/// The first address after the network's own; a point-to-point network has none to spare.
-fn first(cidr: &IpNetwork) -> IpAddr {
-    match cidr {
-        IpNetwork::V4(n) => Ipv4Addr::from(u32::from(n.network()) + u32::from(n.prefix() <= 30)).into(),
-        IpNetwork::V6(n) => Ipv6Addr::from(u128::from(n.network()) + u128::from(n.prefix() <= 126)).into(),
-    }
-}
-
-/// A pod of the cluster with the addresses that are its own beyond doubt.
+/// A pod of the cluster with the addresses that no other pod claims.
 #[derive(Debug, Clone)]
 pub struct Pod {
     /// Namespace.
@@ -69,42 +41,46 @@ pub struct Pod {
 /// Addresses that several terms share.
 pub type Addresses = Arc<BTreeSet<IpAddr>>;
 
-/// Everything a decision needs.
-pub struct World<'a> {
-    /// The cluster's objects.
-    pub snapshot: &'a ClusterSnapshot,
-    /// The node.
+/// The snapshot and the pods of this node put together: everything a decision needs.
+pub struct Topology<'a> {
+    /// What is known about the cluster.
+    pub facts: &'a ClusterFacts,
+    /// All NetworkPolicies.
+    pub policies: &'a [Arc<NetworkPolicy>],
+    /// This node.
     pub node: &'a NodeConfig,
     /// All pods that can be subject or peer.
     pub pods: Vec<Pod>,
     /// Pod, node and Service addresses.
-    pub cluster: Vec<Span>,
-    /// What is never outside: these, loopback, link-local, multicast.
-    pub inside: Vec<Span>,
+    pub cluster: Vec<AddressRange>,
+    /// What never counts as outside the cluster: `cluster`, loopback, link-local and multicast addresses.
+    pub inside: Vec<AddressRange>,
     /// Tenants that have pods.
     pub tenants: BTreeSet<String>,
     owners: HashMap<IpAddr, usize>,
     claimed: HashSet<IpAddr>,
-    policies: HashMap<&'a str, Vec<usize>>,
+    by_namespace: HashMap<&'a str, Vec<usize>>,
     selected: RefCell<HashMap<String, Addresses>>,
 }
 
-impl<'a> World<'a> {
-    /// Puts the two together. Local truth wins; an address that two live pods claim belongs to neither.
-    pub fn new(snapshot: &'a ClusterSnapshot, node: &'a NodeConfig, local: &[LocalPod]) -> Self {
-        let mut pods = local_pods(snapshot, local);
+impl<'a> Topology<'a> {
+    /// Puts the two together. What this node knows of its own pods wins. An address that two live pods claim belongs to neither.
+    pub fn new(snapshot: &'a PolicySnapshot, node: &'a NodeConfig, local: &[LocalPod]) -> Self {
+        let PolicySnapshot { facts, policies } = snapshot;
+        let mut pods = local_pods(facts, local);
         let ours: HashSet<IpAddr> = pods.iter().flat_map(|p| p.addresses.iter().copied()).collect();
-        pods.extend(remote_pods(snapshot, node, local, &ours));
+        pods.extend(remote_pods(facts, node, local, &ours));
         let claimed = pods.iter().flat_map(|p| p.addresses.iter().copied()).collect();
         drop_disputed(&mut pods);
-        let cluster = cluster(snapshot, node, &ours);
+        let cluster = cluster(facts, node, &ours);
         let owners = pods.iter().enumerate().flat_map(|(i, p)| p.addresses.iter().map(move |a| (*a, i))).collect();
-        let mut policies: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (i, policy) in snapshot.policies.iter().enumerate() {
-            policies.entry(&policy.namespace).or_default().push(i);
+        let mut by_namespace: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (i, policy) in policies.iter().enumerate() {
+            by_namespace.entry(&policy.namespace).or_default().push(i);
         }
-        World {
-            snapshot,
+        Topology {
+            facts,
+            policies,
             node,
             inside: inside(&cluster),
             cluster,
@@ -112,7 +88,7 @@ impl<'a> World<'a> {
             pods,
             owners,
             claimed,
-            policies,
+            by_namespace,
             selected: RefCell::default(),
         }
     }
@@ -122,21 +98,21 @@ impl<'a> World<'a> {
         self.owners.get(&address).map(|i| &self.pods[*i])
     }
 
-    /// Whether a live pod says that it has this address, be it its own beyond doubt or not.
+    /// Whether a live pod claims this address, even if another one claims it too.
     pub fn is_claimed(&self, address: IpAddr) -> bool {
         self.claimed.contains(&address)
     }
 
     /// Addresses of this node that only a pod may use: its pod CIDRs, and what its pods have from earlier ones.
-    pub fn pod_spans(&self) -> Vec<Span> {
-        let cidrs = self.node.pod_cidrs.iter().map(Span::network);
+    pub fn pod_ranges(&self) -> Vec<AddressRange> {
+        let cidrs = self.node.pod_cidrs.iter().map(AddressRange::network);
         let held = self.pods.iter().filter_map(|p| p.local.as_ref()).flat_map(|(_, addresses)| addresses);
-        merge(cidrs.chain(held.map(|a| Span::network(&IpNetwork::from(*a)))).collect())
+        merge(cidrs.chain(held.map(|a| AddressRange::network(&IpNetwork::from(*a)))).collect())
     }
 
     /// The network rules of a tenant; an unknown tenant has the strictest.
     pub fn network(&self, tenant: &str) -> &NetworkSpec {
-        self.snapshot.tenants.get(tenant).map_or(&STRICTEST, |t| &t.network)
+        self.facts.tenants.get(tenant).map_or(&STRICTEST, |t| &t.network)
     }
 
     /// Whether a pod is the cluster's DNS.
@@ -144,16 +120,16 @@ impl<'a> World<'a> {
         pod.tenant == SYSTEM_TENANT && pod.labels.get("k8s-app").is_some_and(|v| v == "kube-dns")
     }
 
-    /// The policies that are about a pod, as indices into the snapshot's.
+    /// The policies that select a pod, as indices into `policies`.
     pub fn policies_of(&self, pod: &Pod) -> impl Iterator<Item = usize> {
-        let all = self.policies.get(pod.namespace.as_str()).map_or(&[][..], |v| v);
-        all.iter().copied().filter(|i| self.snapshot.policies[*i].spec.pod_selector.matches(&pod.labels))
+        let all = self.by_namespace.get(pod.namespace.as_str()).map_or(&[][..], |v| v);
+        all.iter().copied().filter(|i| self.policies[*i].spec.pod_selector.matches(&pod.labels))
     }
 
-    /// Whether a selector means a namespace. Of one that was not seen only the empty selector is sure.
+    /// Whether a selector selects a namespace. One that is not known yet is selected by the empty selector only.
     pub fn selects_namespace(&self, selector: &LabelSelector, namespace: &str) -> bool {
-        let known = self.snapshot.namespaces.get(namespace);
-        if known.is_none() && !self.snapshot.complete {
+        let known = self.facts.namespaces.get(namespace);
+        if known.is_none() && !self.facts.complete {
             return *selector == LabelSelector::default();
         }
         match known {
@@ -166,7 +142,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The addresses that `select` finds; computed once for each key.
+    /// The addresses that `select` finds, computed once for each key.
     pub fn shared(&self, key: &str, select: impl FnOnce(&Self) -> BTreeSet<IpAddr>) -> Addresses {
         if let Some(found) = self.selected.borrow().get(key) {
             return found.clone();
@@ -177,9 +153,9 @@ impl<'a> World<'a> {
     }
 }
 
-fn local_pods(snapshot: &ClusterSnapshot, local: &[LocalPod]) -> Vec<Pod> {
+fn local_pods(facts: &ClusterFacts, local: &[LocalPod]) -> Vec<Pod> {
     let seen: HashMap<(&str, &str), &ClusterPod> =
-        snapshot.pods.iter().map(|p| ((p.namespace.as_str(), p.name.as_str()), p)).collect();
+        facts.pods.iter().map(|p| ((p.namespace.as_str(), p.name.as_str()), p)).collect();
     let one = |pod: &LocalPod| {
         let known = seen.get(&(pod.namespace.as_str(), pod.name.as_str()));
         let known = known.filter(|k| k.uid.is_empty() || k.uid == pod.uid);
@@ -198,9 +174,9 @@ fn local_pods(snapshot: &ClusterSnapshot, local: &[LocalPod]) -> Vec<Pod> {
     local.iter().filter(|p| !p.host_network).map(one).collect()
 }
 
-/// The pods that do not run here. One of a local pod's name and another uid is another pod. Of this node's addresses they have none,
-/// whatever they claim.
-fn remote_pods(snapshot: &ClusterSnapshot, node: &NodeConfig, local: &[LocalPod], ours: &HashSet<IpAddr>) -> Vec<Pod> {
+/// The pods that run elsewhere. A pod with the name of a local one and another UID is another pod. None of them has an
+/// address of this node, whatever it claims.
+fn remote_pods(facts: &ClusterFacts, node: &NodeConfig, local: &[LocalPod], ours: &HashSet<IpAddr>) -> Vec<Pod> {
     let own = |a: &IpAddr| ours.contains(a) || node.owns(*a) || node.pod_cidrs.iter().any(|cidr| cidr.contains(*a));
     let names: BTreeSet<(&str, &str)> = local.iter().map(|p| (p.namespace.as_str(), p.name.as_str())).collect();
     let uids: BTreeSet<(&str, &str, &str)> =
@@ -213,12 +189,12 @@ fn remote_pods(snapshot: &ClusterSnapshot, node: &NodeConfig, local: &[LocalPod]
         namespace: pod.namespace.clone(),
         name: pod.name.clone(),
         labels: pod.labels.clone(),
-        tenant: snapshot.tenant_of(&pod.namespace).unwrap_or_default().to_owned(),
+        tenant: facts.tenant_of(&pod.namespace).unwrap_or_default().to_owned(),
         addresses: pod.addresses.iter().filter(|a| !own(a)).copied().collect(),
         ports: pod.ports.clone(),
         local: None,
     };
-    snapshot.pods.iter().filter(|p| !p.host_network && !p.finished && !here(p)).map(one).collect()
+    facts.pods.iter().filter(|p| !p.host_network && !p.finished && !here(p)).map(one).collect()
 }
 
 fn drop_disputed(pods: &mut [Pod]) {
@@ -231,16 +207,16 @@ fn drop_disputed(pods: &mut [Pod]) {
     }
 }
 
-fn cluster(snapshot: &ClusterSnapshot, node: &NodeConfig, ours: &HashSet<IpAddr>) -> Vec<Span> {
-    let known = [&node.pod_cidrs, &snapshot.pod_cidrs, &snapshot.node_cidrs, &snapshot.service_cidrs];
+fn cluster(facts: &ClusterFacts, node: &NodeConfig, ours: &HashSet<IpAddr>) -> Vec<AddressRange> {
+    let known = [&node.pod_cidrs, &facts.pod_cidrs, &facts.node_cidrs, &facts.service_cidrs];
     let known = known.into_iter().flatten().copied();
-    let pods = snapshot.pods.iter().flat_map(|p| p.addresses.iter());
+    let pods = facts.pods.iter().flat_map(|p| p.addresses.iter());
     let single = pods.chain(ours).chain(&node.addresses).map(|a| IpNetwork::from(*a));
-    merge(known.chain(single).map(|n| Span::network(&n)).collect())
+    merge(known.chain(single).map(|n| AddressRange::network(&n)).collect())
 }
 
-fn inside(cluster: &[Span]) -> Vec<Span> {
+fn inside(cluster: &[AddressRange]) -> Vec<AddressRange> {
     let fixed = ["127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "0.0.0.0/8", "::/127", "fe80::/10", "ff00::/8"];
-    let fixed = fixed.iter().filter_map(|text| text.parse::<IpNetwork>().ok()).map(|n| Span::network(&n));
+    let fixed = fixed.iter().filter_map(|text| text.parse::<IpNetwork>().ok()).map(|n| AddressRange::network(&n));
     merge(fixed.chain(cluster.iter().copied()).collect())
 }

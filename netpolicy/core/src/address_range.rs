@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 /// Addresses of one family from `first` to `last`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Span {
+pub struct AddressRange {
     /// IPv6.
     pub v6: bool,
     /// First address.
@@ -22,15 +22,15 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-impl Span {
+impl AddressRange {
     /// All addresses of a network.
     pub fn network(network: &IpNetwork) -> Self {
         match network {
             IpNetwork::V4(n) => {
-                Span { v6: false, first: number(n.network().into()), last: number(n.broadcast().into()) }
+                AddressRange { v6: false, first: number(n.network().into()), last: number(n.broadcast().into()) }
             }
             IpNetwork::V6(n) => {
-                Span { v6: true, first: number(n.network().into()), last: number(n.broadcast().into()) }
+                AddressRange { v6: true, first: number(n.network().into()), last: number(n.broadcast().into()) }
             }
         }
     }
@@ -44,7 +44,7 @@ impl Span {
     pub fn ends(&self) -> (IpAddr, IpAddr) {
         let address = |n: u128| match self.v6 {
             true => IpAddr::V6(Ipv6Addr::from(n)),
-            // A span of IPv4 is made of 32-bit numbers only.
+            // A range of IPv4 is made of 32-bit numbers only.
             false => IpAddr::V4(Ipv4Addr::from(n as u32)),
         };
         (address(self.first), address(self.last))
@@ -52,33 +52,33 @@ impl Span {
 }
 
 /// The union, in order, without overlap.
-pub fn merge(mut spans: Vec<Span>) -> Vec<Span> {
-    spans.sort();
-    let mut merged: Vec<Span> = Vec::new();
-    for span in spans {
+pub fn merge(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
+    ranges.sort();
+    let mut merged: Vec<AddressRange> = Vec::new();
+    for range in ranges {
         match merged.last_mut() {
-            Some(last) if last.v6 == span.v6 && span.first <= last.last.saturating_add(1) => {
-                last.last = last.last.max(span.last);
+            Some(last) if last.v6 == range.v6 && range.first <= last.last.saturating_add(1) => {
+                last.last = last.last.max(range.last);
             }
-            _ => merged.push(span),
+            _ => merged.push(range),
         }
     }
     merged
 }
 
 /// `whole` without `parts`.
-pub fn subtract(whole: Span, parts: &[Span]) -> Vec<Span> {
+pub fn subtract(whole: AddressRange, parts: &[AddressRange]) -> Vec<AddressRange> {
     let mut left = Vec::new();
     let mut rest = Some(whole);
     for part in merge(parts.to_vec()).into_iter().filter(|p| p.v6 == whole.v6) {
-        let Some(span) = rest else { break };
-        if part.last < span.first || part.first > span.last {
+        let Some(range) = rest else { break };
+        if part.last < range.first || part.first > range.last {
             continue;
         }
-        if part.first > span.first {
-            left.push(Span { last: part.first - 1, ..span });
+        if part.first > range.first {
+            left.push(AddressRange { last: part.first - 1, ..range });
         }
-        rest = (part.last < span.last).then(|| Span { first: part.last + 1, ..span });
+        rest = (part.last < range.last).then(|| AddressRange { first: part.last + 1, ..range });
     }
     left.extend(rest);
     left
@@ -88,8 +88,8 @@ pub fn subtract(whole: Span, parts: &[Span]) -> Vec<Span> {
 mod tests {
     use super::*;
 
-    fn net(text: &str) -> Span {
-        Span::network(&text.parse().unwrap())
+    fn net(text: &str) -> AddressRange {
+        AddressRange::network(&text.parse().unwrap())
     }
 
     #[test]

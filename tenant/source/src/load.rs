@@ -1,69 +1,37 @@
-//! A directory as a snapshot; each file's last good version is kept.
+//! A directory as a snapshot. Of a file that is broken, the last good version counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use cofferdam_netpolicy::ClusterSnapshot;
-use cofferdam_tenant::{DEFAULT_TENANT, SYSTEM_TENANT, TenantSpec};
-use ipnetwork::IpNetwork;
+use cofferdam_tenant_cluster::{ClusterFacts, Labels, NAME_LABEL};
 
-use crate::object::{FileError, Located, Object, ObjectKey, parse};
+use crate::config::SourceConfig;
+use crate::document::FileError;
+use crate::kinds::ObjectKinds;
+use crate::object::{Located, Object, ObjectKey};
+use crate::parse::parse;
 
-/// What the configuration says beside the objects.
-#[derive(Debug, Clone, Default)]
-pub struct SourceConfig {
-    /// `[tenant.default]`.
-    pub default_tenant: TenantSpec,
-    /// `[tenant.system]`.
-    pub system_tenant: TenantSpec,
-    /// `[tenant] system_namespaces`.
-    pub system_namespaces: BTreeSet<String>,
-    /// `[tenant] unlabelled = "refuse"`.
-    pub refuse_unlabelled: bool,
-    /// `[cluster] api_server`.
-    pub api_servers: Vec<SocketAddr>,
-    /// `[cluster] service_cidrs`.
-    pub service_cidrs: Vec<IpNetwork>,
-    /// `[cluster] node_cidrs`.
-    pub node_cidrs: Vec<IpNetwork>,
-}
-
-impl SourceConfig {
-    /// A snapshot without objects.
-    pub fn base(&self) -> ClusterSnapshot {
-        let tenants = [(DEFAULT_TENANT, &self.default_tenant), (SYSTEM_TENANT, &self.system_tenant)];
-        ClusterSnapshot {
-            tenants: tenants.map(|(name, spec)| (name.to_owned(), Arc::new(spec.clone()))).into(),
-            system_namespaces: self.system_namespaces.clone(),
-            refuse_unlabelled: self.refuse_unlabelled,
-            api_servers: self.api_servers.clone(),
-            service_cidrs: self.service_cidrs.clone(),
-            node_cidrs: self.node_cidrs.clone(),
-            ..Default::default()
-        }
-    }
-}
-
-struct File {
+/// A file as it was last read.
+struct File<X> {
     text: String,
-    good: Option<Vec<Located>>,
+    /// The objects of its last version without errors.
+    good: Option<Vec<Located<X>>>,
+    /// What is wrong with its present version.
     error: Option<FileError>,
 }
 
 /// Reads the directory again and again; a file that did not change is not parsed again.
-pub struct Loader {
+pub struct Loader<K: ObjectKinds> {
     directory: PathBuf,
     config: SourceConfig,
-    files: BTreeMap<String, File>,
-    /// A snapshot without errors was there once.
+    files: BTreeMap<String, File<K::Object>>,
+    /// Whether there ever was a snapshot without errors.
     ever_good: bool,
 }
 
-impl Loader {
-    /// Nothing is read yet.
+impl<K: ObjectKinds> Loader<K> {
+    /// A loader that has read nothing yet.
     pub fn new(directory: impl Into<PathBuf>, config: SourceConfig) -> Self {
         Loader { directory: directory.into(), config, files: BTreeMap::new(), ever_good: false }
     }
@@ -74,14 +42,14 @@ impl Loader {
     }
 
     /// The directory as it is now.
-    pub fn load(&mut self) -> ClusterSnapshot {
-        let mut snapshot = self.config.base();
-        snapshot.complete = true;
+    pub fn load(&mut self) -> K::Snapshot {
+        let mut facts = self.config.facts();
+        facts.complete = true;
         let mut errors = Vec::new();
         match list(&self.directory) {
             Ok(Listing { yaml, ignored }) => {
                 self.read(&yaml);
-                snapshot.ignored_files = ignored;
+                facts.ignored_files = ignored;
             }
             Err(error) => {
                 let file = self.directory.display().to_string();
@@ -89,16 +57,17 @@ impl Loader {
             }
         }
         errors.extend(self.files.values().filter_map(|f| f.error.clone()));
-        errors.extend(self.merge(&mut snapshot));
+        let mut further = Vec::new();
+        errors.extend(self.merge(&mut facts, &mut further));
         match errors.first() {
             None => self.ever_good = true,
-            Some(first) if !self.ever_good => snapshot.blocked = Some(first.to_string()),
+            Some(first) if !self.ever_good => facts.blocked = Some(first.to_string()),
             Some(_) => {}
         }
         // With nothing good so far the whole is blocked, and says so itself.
         let instead = if self.ever_good { " (what was good before is in force)" } else { "" };
-        snapshot.warnings = errors.iter().map(|e| format!("{e}{instead}")).collect();
-        snapshot
+        facts.warnings = errors.iter().map(|e| format!("{e}{instead}")).collect();
+        K::snapshot(facts, further)
     }
 
     fn read(&mut self, names: &BTreeSet<String>) {
@@ -125,7 +94,7 @@ impl Loader {
                 continue;
             }
             let file = self.files.entry(name.clone()).or_insert_with(File::empty);
-            match parse(&shown, &text) {
+            match parse::<K>(&shown, &text) {
                 Ok(objects) => (file.good, file.error) = (Some(objects), None),
                 Err(error) => file.error = Some(error),
             }
@@ -133,27 +102,27 @@ impl Loader {
         }
     }
 
-    /// Adds all objects; one that is in two files counts as the first file has it.
-    fn merge(&self, snapshot: &mut ClusterSnapshot) -> Vec<FileError> {
+    /// Adds all objects. One that is in two files counts as the first file has it.
+    fn merge(&self, facts: &mut ClusterFacts, further: &mut Vec<K::Object>) -> Vec<FileError> {
         let mut errors = Vec::new();
         let mut seen: BTreeMap<ObjectKey, &str> = BTreeMap::new();
         for (name, file) in &self.files {
             for located in file.good.iter().flatten() {
-                let key = located.object.key();
-                if let Some(first) = seen.get(&key) {
+                let key = &located.key;
+                if let Some(first) = seen.get(key) {
                     let reason = format!("{} {} is already in {first}", key.0, key.2);
                     let file = self.directory.join(name).display().to_string();
                     errors.push(FileError { file, line: located.line, reason });
                     continue;
                 }
-                seen.insert(key, name);
+                seen.insert(key.clone(), name);
                 match &located.object {
                     Object::Namespace(name, labels) => {
-                        _ = snapshot.namespaces.insert(name.clone(), with_name(name, labels))
+                        _ = facts.namespaces.insert(name.clone(), with_name(name, labels))
                     }
-                    Object::Tenant(name, spec) => _ = snapshot.tenants.insert(name.clone(), spec.clone()),
-                    Object::Policy(policy) => snapshot.policies.push(policy.clone()),
-                    Object::Pod(pod) => snapshot.pods.push((**pod).clone()),
+                    Object::Tenant(name, spec) => _ = facts.tenants.insert(name.clone(), spec.clone()),
+                    Object::Pod(pod) => facts.pods.push((**pod).clone()),
+                    Object::Further(object) => further.push(object.clone()),
                 }
             }
         }
@@ -161,16 +130,16 @@ impl Loader {
     }
 }
 
-impl File {
+impl<X> File<X> {
     fn empty() -> Self {
         File { text: String::new(), good: None, error: None }
     }
 }
 
-/// The API server sets this label; a file need not.
-fn with_name(name: &str, labels: &cofferdam_netpolicy::policy::Labels) -> cofferdam_netpolicy::policy::Labels {
+/// Adds the label that the API server would set.
+fn with_name(name: &str, labels: &Labels) -> Labels {
     let mut labels = labels.clone();
-    labels.insert("kubernetes.io/metadata.name".into(), name.to_owned());
+    labels.insert(NAME_LABEL.into(), name.to_owned());
     labels
 }
 

@@ -1,29 +1,26 @@
-//! What the cluster's objects say: one immutable snapshot.
+//! What the cluster's objects and the node's configuration say, at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cofferdam_tenant::{DEFAULT_TENANT, SYSTEM_TENANT, TENANT_LABEL, TenantSpec};
 use ipnetwork::IpNetwork;
 
-use crate::engine::ContainerPort;
-use crate::policy::{Labels, NetworkPolicy};
+use crate::{ClusterPod, Labels};
 
-/// Objects of the cluster at one moment.
+/// Namespaces, Tenants, Pods and addresses of the cluster at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct ClusterSnapshot {
+pub struct ClusterFacts {
     /// Labels of each Namespace.
     pub namespaces: BTreeMap<String, Labels>,
-    /// Tenants by name, `default` and `system` of the config included.
+    /// Tenants by name, including `default` and `system`, which the configuration defines.
     pub tenants: BTreeMap<String, Arc<TenantSpec>>,
-    /// NetworkPolicies.
-    pub policies: Vec<Arc<NetworkPolicy>>,
     /// Pods, those of this node too.
     pub pods: Vec<ClusterPod>,
     /// Addresses of nodes.
     pub node_cidrs: Vec<IpNetwork>,
-    /// Pod addresses of the whole cluster, as far as known; this node's own are added by the engine.
+    /// Pod addresses of the whole cluster, as far as known; those of this node are added where policy is decided.
     pub pod_cidrs: Vec<IpNetwork>,
     /// Service addresses.
     pub service_cidrs: Vec<IpNetwork>,
@@ -31,11 +28,11 @@ pub struct ClusterSnapshot {
     pub api_servers: Vec<SocketAddr>,
     /// Namespaces of the tenant `system`.
     pub system_namespaces: BTreeSet<String>,
-    /// Namespaces without a label are refused instead of belonging to `default`.
+    /// Whether namespaces without a tenant label are refused instead of belonging to `default`.
     pub refuse_unlabelled: bool,
-    /// Every namespace that exists is in `namespaces`, or has no label (directory source).
+    /// Whether the source knows all namespaces: one that is not in `namespaces` has no labels (directory source).
     pub complete: bool,
-    /// Nothing usable was ever read: why, with file and line. All pod traffic drops.
+    /// Why nothing usable was ever read, with file and line. While it is set, all pod traffic drops.
     pub blocked: Option<String>,
     /// Problems that left the last good state in force, with file and line.
     pub warnings: Vec<String>,
@@ -43,34 +40,14 @@ pub struct ClusterSnapshot {
     pub ignored_files: Vec<String>,
 }
 
-/// A pod as the cluster tells.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClusterPod {
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
-    /// UID; empty when unknown.
-    pub uid: String,
-    /// Labels.
-    pub labels: Labels,
-    /// `status.podIPs`.
-    pub addresses: Vec<IpAddr>,
-    /// Ports of its containers.
-    pub ports: Vec<ContainerPort>,
-    /// On its node's network: a node, not a pod.
-    pub host_network: bool,
-    /// Succeeded or Failed: no longer owns its addresses.
-    pub finished: bool,
-}
-
-impl ClusterSnapshot {
-    /// Nothing was read yet.
+impl ClusterFacts {
+    /// Facts from a source that has read nothing usable yet.
     pub fn blocked(reason: impl Into<String>) -> Self {
-        ClusterSnapshot { blocked: Some(reason.into()), ..Default::default() }
+        ClusterFacts { blocked: Some(reason.into()), ..Default::default() }
     }
 
-    /// The tenant's name of a namespace, with nothing refused; `None` if its label names none that may be named, or it was not seen.
+    /// The name of a namespace's tenant. `None` if the namespace is not known yet, or its label names a tenant that
+    /// does not exist or that a label cannot name.
     pub fn tenant_of(&self, namespace: &str) -> Option<&str> {
         if self.system_namespaces.contains(namespace) {
             return Some(SYSTEM_TENANT);
@@ -83,5 +60,12 @@ impl ClusterSnapshot {
             Some(name) if name == SYSTEM_TENANT || !self.tenants.contains_key(name) => None,
             Some(name) => Some(name),
         }
+    }
+}
+
+/// So that whoever needs only the facts can take them from any snapshot that contains them.
+impl AsRef<ClusterFacts> for ClusterFacts {
+    fn as_ref(&self) -> &ClusterFacts {
+        self
     }
 }

@@ -1,0 +1,33 @@
+//! This node, as far as policy needs to know it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+
+/// What the node itself contributes to its rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Name of the table.
+    pub table: String,
+    /// What names of pod interfaces begin with.
+    pub interface_prefix: String,
+    /// This node's pod CIDRs.
+    pub pod_cidrs: Vec<IpNetwork>,
+    /// This node's own addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl NodeConfig {
+    /// Whether an address is this node's own: one of its interfaces', or the first of a pod CIDR, which no pod ever has.
+    pub fn owns(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address) || self.pod_cidrs.iter().any(|cidr| first(cidr) == address)
+    }
+}
+
+/// The first address after the network's own; a point-to-point network has none to spare.
+fn first(cidr: &IpNetwork) -> IpAddr {
+    match cidr {
+        IpNetwork::V4(n) => Ipv4Addr::from(u32::from(n.network()) + u32::from(n.prefix() <= 30)).into(),
+        IpNetwork::V6(n) => Ipv6Addr::from(u128::from(n.network()) + u128::from(n.prefix() <= 126)).into(),
+    }
+}
