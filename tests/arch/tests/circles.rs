@@ -51,8 +51,6 @@ const STILL_THERE: &[&[&str]] = &[
     &["cri/streaming/src/http1.rs", "cri/streaming/src/server.rs"],
     &["cri/streaming/src/spdy/compress.rs", "cri/streaming/src/spdy/decode.rs", "cri/streaming/src/spdy/frame.rs"],
     &["cri/streaming/src/spdy/inbound.rs", "cri/streaming/src/spdy/shared.rs"],
-    &["netpolicy/core/src/base.rs", "netpolicy/core/src/compile.rs"],
-    &["netpolicy/core/src/cluster.rs", "netpolicy/core/src/engine.rs"],
     &["netpolicy/nft/src/holder.rs", "netpolicy/nft/src/holder/serve.rs"],
     &["proto/pod/src/messages.rs", "proto/pod/src/ops.rs"],
     &[
