@@ -69,7 +69,8 @@ impl Decoder {
         Ok(Some(frame))
     }
 
-    /// Drops everything up to and including `mark`. `false`: it has not come yet, and all but its possible beginning is dropped.
+    /// Drops everything up to and including `mark`. `false`: it has not come yet, and all but its possible beginning is
+    /// dropped.
     pub fn skip_past(&mut self, mark: &[u8]) -> bool {
         let rest = &self.buffer[self.start..];
         if let Some(at) = rest.windows(mark.len()).position(|window| window == mark) {

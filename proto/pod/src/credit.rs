@@ -39,7 +39,8 @@ impl Send {
     }
 }
 
-/// The receiver's side: holds the peer to its window, and gathers what was consumed, so that not every byte costs a frame.
+/// The receiver's side: holds the peer to its window, and gathers what was consumed, so that not every byte costs a
+/// frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receive {
     allowed: u32,

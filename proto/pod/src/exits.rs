@@ -1,13 +1,13 @@
 //! Durable exit records: a file of fixed slots, whose space is reserved before a container may start, so that a full disk
 //! loses no exit. The shim writes it, the daemon reads it when the shim is dead.
 //!
-//! Each slot is one line of JSON, padded with blanks and ended by a newline; a slot that does not parse is empty. Slot 0 is the
-//! shim's last word: why the sandbox died.
+//! Each slot is one line of JSON, padded with blanks and ended by a newline; a slot that does not parse is empty. Slot 0
+//! is the shim's last word: why the sandbox died.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use cofferdam_sandbox::ContainerExit;
 use serde_json::{Value, json};
+
+use crate::clock::{nanos, time};
+use crate::state::ContainerExit;
 
 /// Name of the file in a pod's directory.
 pub const EXITS_FILE: &str = "exits";
@@ -36,16 +36,6 @@ pub enum SlotContent {
     },
     /// Why the sandbox died.
     Gone(String),
-}
-
-/// Nanoseconds since the epoch; times before it count as it.
-pub(crate) fn nanos(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
-}
-
-/// The time so many nanoseconds after the epoch.
-pub(crate) fn time(nanos: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
 /// A container that may run from now on, as a slot.

@@ -39,7 +39,7 @@ pub enum Op {
     List(List),
     /// Resource use.
     #[prost(message, tag = "9")]
-    Stats(Stats),
+    Stats(GetStats),
     /// Continues a log in the file that comes along.
     #[prost(message, tag = "10")]
     ReopenLog(ReopenLog),
@@ -117,7 +117,7 @@ pub struct Error {
     pub message: String,
 }
 
-/// The kinds of failure, as `cofferdam_sandbox::PodError` has them.
+/// The kinds of failure, as [`crate::PodError`] has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub enum ErrorKind {
@@ -138,7 +138,7 @@ pub enum ErrorKind {
 /// Sets a container up to just before execve.
 #[derive(Clone, PartialEq, Message)]
 pub struct Create {
-    /// JSON of a `ContainerSpec`.
+    /// JSON of a [`crate::ContainerSpec`].
     #[prost(bytes = "vec", tag = "1")]
     pub spec: Vec<u8>,
     /// A log descriptor comes along.
@@ -193,7 +193,7 @@ pub struct List {}
 
 /// Resource use.
 #[derive(Clone, PartialEq, Message)]
-pub struct Stats {
+pub struct GetStats {
     /// Container id; empty: the whole pod.
     #[prost(string, tag = "1")]
     pub container: String,
@@ -210,7 +210,7 @@ pub struct ReopenLog {
 /// Runs one more process.
 #[derive(Clone, PartialEq, Message)]
 pub struct Exec {
-    /// JSON of an `ExecSpec`.
+    /// JSON of an [`crate::ExecSpec`].
     #[prost(bytes = "vec", tag = "1")]
     pub spec: Vec<u8>,
     /// Number of the new stream.
@@ -284,7 +284,7 @@ pub struct Stop {}
 /// Boots the VM of a VM sandbox; its descriptors come along. Daemon to shim only.
 #[derive(Clone, PartialEq, Message)]
 pub struct Boot {
-    /// JSON, known to the VM sandbox and its shim.
+    /// JSON of a [`crate::BootConfig`].
     #[prost(bytes = "vec", tag = "1")]
     pub config: Vec<u8>,
 }
@@ -292,7 +292,7 @@ pub struct Boot {
 /// Makes a guest ready for containers. Shim to agent only.
 #[derive(Clone, PartialEq, Message)]
 pub struct Setup {
-    /// JSON, known to the VM sandbox and its agent.
+    /// JSON of a [`crate::GuestSetup`].
     #[prost(bytes = "vec", tag = "1")]
     pub config: Vec<u8>,
 }
@@ -340,7 +340,7 @@ pub struct Resources {
 /// Resource use.
 #[derive(Clone, PartialEq, Message)]
 pub struct StatsReply {
-    /// JSON of `cofferdam_sandbox::Stats`.
+    /// JSON of [`crate::Stats`].
     #[prost(bytes = "vec", tag = "1")]
     pub stats: Vec<u8>,
 }
@@ -348,7 +348,7 @@ pub struct StatsReply {
 /// The processes behind a VM.
 #[derive(Clone, PartialEq, Message)]
 pub struct Booted {
-    /// JSON, known to the VM sandbox and its shim.
+    /// JSON of [`crate::BootedProcesses`].
     #[prost(bytes = "vec", tag = "1")]
     pub processes: Vec<u8>,
 }

@@ -14,7 +14,7 @@ mod setup;
 
 use std::time::Instant;
 
-use cofferdam_sandbox::{CONTROL_PORT, DATA_PORT};
+use cofferdam_pod_api::{CONTROL_PORT, DATA_PORT};
 use cofferdam_supervisor::{End, serve_ports};
 
 /// Why the guest cannot come up.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cofferdam_container::PodRunner;
-use cofferdam_sandbox::{GUEST_CGROUP, GuestSetup, MIN_SEED, NamespaceMode, PodError, SHARE_DIR, SHARE_TAG};
-use cofferdam_supervisor::{Guest, Pod};
+use cofferdam_pod_api::{GUEST_CGROUP, GuestSetup, MIN_SEED, NamespaceMode, PodError, SHARE_DIR, SHARE_TAG};
+use cofferdam_supervisor::{Guest, Runner};
 use cofferdam_sys::machine::{MAX_SEED, credit_entropy, set_clock, uptime};
 
 use crate::boot;
@@ -24,10 +24,8 @@ pub(crate) struct ThisGuest {
 }
 
 impl Guest for ThisGuest {
-    fn setup(&mut self, config: &[u8]) -> Result<Box<dyn Pod>, PodError> {
-        let setup: GuestSetup =
-            serde_json::from_slice(config).map_err(|error| PodError::Invalid(format!("guest set-up: {error}")))?;
-        check(&setup)?;
+    fn setup(&mut self, setup: &GuestSetup) -> Result<Box<dyn Runner>, PodError> {
+        check(setup)?;
         // First of all: what follows may want random numbers or the time.
         seed(&setup.seed)?;
         clock(setup.powered_on)?;
@@ -38,11 +36,10 @@ impl Guest for ThisGuest {
             boot::share(SHARE_TAG, SHARE_DIR).map_err(failed("mount the share"))?;
             self.share_mounted = true;
         }
-        cofferdam_network::configure_guest(setup.link.as_ref())
-            .map_err(|error| PodError::Failed(format!("network: {error}")))?;
+        cofferdam_network::configure_guest(setup.link.as_ref()).map_err(failed("network"))?;
         // After the interface, which would not take over what is set in `default`.
         sysctls(&setup.sysctls)?;
-        Ok(Box::new(PodRunner::in_guest(&setup, GUEST_CGROUP)?))
+        Ok(Box::new(PodRunner::in_guest(setup, GUEST_CGROUP)?))
     }
 }
 
@@ -96,7 +93,7 @@ fn sysctl_path(name: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cofferdam_sandbox::GuestLink;
+    use cofferdam_pod_api::GuestLink;
 
     fn setup() -> GuestSetup {
         GuestSetup {

@@ -5,8 +5,9 @@ mod support;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use cofferdam_pod_api::{Delete, Op, Outcome, Signal, Stats, Stop, Update};
-use cofferdam_sandbox::{CONTROL_PORT, DATA_PORT, NamespaceMode, PodError};
+use cofferdam_pod_api::{
+    CONTROL_PORT, DATA_PORT, Delete, GetStats, NamespaceMode, Op, Outcome, PodError, Signal, Stop, Update,
+};
 use cofferdam_test_support::root_or_skip;
 use serde_json::json;
 use support::link::Link;
@@ -116,7 +117,7 @@ fn limits_hold(link: &mut Link) -> Result<()> {
     let (_, shown) = link.exec(&exec("long", files)?)?;
     ensure!(shown == "80000 100000\n50331648\n20\n20\n", "{shown}");
     for whose in ["long", ""] {
-        let Outcome::StatsReply(reply) = link.done(Op::Stats(Stats { container: whose.into() }))? else {
+        let Outcome::StatsReply(reply) = link.done(Op::Stats(GetStats { container: whose.into() }))? else {
             bail!("no stats")
         };
         let stats: serde_json::Value = serde_json::from_slice(&reply.stats)?;

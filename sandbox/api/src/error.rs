@@ -1,4 +1,6 @@
-//! Errors of sandboxes, of the pod protocol and of the network. One place in the server maps them to gRPC codes.
+//! Errors of sandboxes and of the network. One place in the server maps them, and those of the pod protocol, to gRPC codes.
+
+use cofferdam_pod_api::PodError;
 
 /// What can go wrong with a sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -35,29 +37,6 @@ impl SandboxError {
     pub fn failed(step: impl Into<String>, cause: impl std::fmt::Display) -> Self {
         SandboxError::Failed { step: step.into(), reason: cause.to_string() }
     }
-}
-
-/// What can go wrong when talking to a shim or an agent.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum PodError {
-    /// The shim (or what it supervises) is gone: the sandbox is dead.
-    #[error("the sandbox is gone: {0}")]
-    Gone(String),
-    /// The peer does not know this container or exec.
-    #[error("{0}")]
-    NotFound(String),
-    /// The request is not possible in the present state (start of a started container, exec in a stopped one).
-    #[error("{0}")]
-    State(String),
-    /// The request itself is wrong (a field that cannot be honoured; a command that does not exist).
-    #[error("{0}")]
-    Invalid(String),
-    /// The peer said something that the protocol does not allow.
-    #[error("protocol: {0}")]
-    Protocol(String),
-    /// The peer failed while doing it.
-    #[error("{0}")]
-    Failed(String),
 }
 
 /// What can go wrong with a pod's network.

@@ -1,7 +1,7 @@
 //! The pod's network, seen from the server.
 //!
-//! Order in RunPodSandbox (DESIGN 6): [`PodNetwork::allocate`] -> the policy engine programs the pod -> [`PodNetwork::attach`]
-//! makes the link, down -> [`PodNetwork::up`]. The interface is named in the lease, so that rules exist before the link does.
+//! Order in RunPodSandbox: [`PodNetwork::allocate`] -> the policy engine programs the pod -> [`PodNetwork::attach`] makes
+//! the link, down -> [`PodNetwork::up`]. The interface is named in the lease, so that rules exist before the link does.
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use crate::NetworkError;
+use crate::error::NetworkError;
 
 /// The addresses and the interface of one pod; kept in the store from before it is used until after it is released.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

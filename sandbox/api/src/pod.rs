@@ -3,11 +3,10 @@
 use std::os::fd::OwnedFd;
 
 use async_trait::async_trait;
+use cofferdam_pod_api::{ContainerExit, ContainerSpec, ContainerStatus, ExecSpec, PodError, Stats};
 use oci_spec::runtime::LinuxResources;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, mpsc, oneshot};
-
-use crate::{ContainerExit, ContainerSpec, ContainerStatus, ExecSpec, PodError, Stats};
 
 /// A reader or writer of bytes.
 pub type Reader = Box<dyn AsyncRead + Send + Unpin>;

@@ -10,9 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cofferdam_pod_api::{ContainerExit, ContainerSpec};
+use cofferdam_tenant::SandboxKind;
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerSpec, LinkEnd, NetworkAttachment, PodClient, SandboxError, SandboxKind, SandboxSpec};
+use crate::error::SandboxError;
+use crate::network::{LinkEnd, NetworkAttachment};
+use crate::pod::PodClient;
+use crate::spec::SandboxSpec;
 
 /// A process that can be found again after a restart: a pid is reused, this triple is not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,14 +61,14 @@ pub enum Recovered {
         /// Reason for people.
         reason: String,
         /// Exits recorded durably by the shim.
-        exits: Vec<crate::ContainerExit>,
+        exits: Vec<ContainerExit>,
     },
 }
 
 /// Makes and recovers the sandboxes of one kind.
 #[async_trait]
 pub trait SandboxFactory: Send + Sync {
-    /// Which kind.
+    /// The kind of sandbox it makes.
     fn kind(&self) -> SandboxKind;
 
     /// Why no sandbox of this kind can be made on this node now, or `None`. A kind that cannot is not listed as a handler.
@@ -86,7 +91,7 @@ pub trait SandboxFactory: Send + Sync {
 /// One live sandbox.
 #[async_trait]
 pub trait Sandbox: Send + Sync {
-    /// Its spec.
+    /// The spec that it was made from.
     fn spec(&self) -> &SandboxSpec;
 
     /// What the store must keep; changes once, in `start`.
@@ -108,7 +113,7 @@ pub trait Sandbox: Send + Sync {
     /// Undoes `stage`. Idempotent.
     async fn release(&self, container: &str) -> Result<(), SandboxError>;
 
-    /// The pod protocol.
+    /// The client of the pod protocol that reaches it.
     fn pod(&self) -> Arc<dyn PodClient>;
 
     /// Kills all containers, ends shim and VM, unmounts. Exits announced before are recorded. Idempotent.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use cofferdam_pod_api::PodNamespaces;
+use cofferdam_tenant::SandboxKind;
 use serde::{Deserialize, Serialize};
-
-use crate::{PodNamespaces, SandboxKind};
 
 /// Everything a sandbox factory needs; written to the store before anything is allocated, so that recovery can undo it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct SandboxSpec {
     pub sysctls: BTreeMap<String, String>,
     /// Bytes of the pod's `/dev/shm`.
     pub shm_size: u64,
-    /// Content of resolv.conf, hosts is kubelet's business.
+    /// Content of resolv.conf.
     pub resolv_conf: String,
     /// Size of the VM; `None` in a namespace sandbox.
     pub vm: Option<VmSize>,

@@ -4,15 +4,12 @@ use std::os::fd::OwnedFd;
 
 use async_trait::async_trait;
 use cofferdam_pod_api::{
-    Attach, Create, Delete, Dial, Exec, List, Op, Outcome, ReopenLog, Signal, Start, Stats as StatsOp, Update,
-    status_from,
+    Attach, Create, Delete, Dial, Exec, GetStats, List, Op, Outcome, ReopenLog, Signal, Start, Update, status_from,
 };
 use cofferdam_sandbox::{
     ByteStreams, ContainerSpec, ContainerStatus, ExecSpec, PodClient, PodError, PodEvent, Stats, Streams,
 };
 use oci_spec::runtime::LinuxResources;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
 use crate::shim::Shim;
@@ -20,14 +17,6 @@ use crate::streams::Opening;
 
 pub(crate) fn unexpected() -> PodError {
     PodError::Protocol("an answer to another question".into())
-}
-
-fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, PodError> {
-    serde_json::to_vec(value).map_err(|error| PodError::Invalid(error.to_string()))
-}
-
-fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PodError> {
-    serde_json::from_slice(bytes).map_err(|error| PodError::Protocol(error.to_string()))
 }
 
 impl Shim {
@@ -46,7 +35,7 @@ impl Shim {
 #[async_trait]
 impl PodClient for Shim {
     async fn create(&self, spec: &ContainerSpec, log: Option<OwnedFd>) -> Result<ContainerStatus, PodError> {
-        let op = Op::Create(Create { spec: to_json(spec)?, log: log.is_some() });
+        let op = Op::Create(Create::new(spec, log.is_some())?);
         match self.link()?.ask(op, log.into_iter().collect()).await? {
             Outcome::Status(status) => status_from(status),
             _ => Err(unexpected()),
@@ -71,8 +60,8 @@ impl PodClient for Shim {
     }
 
     async fn update(&self, container: &str, resources: &LinuxResources) -> Result<LinuxResources, PodError> {
-        match self.ask(Op::Update(Update { container: container.into(), resources: to_json(resources)? })).await? {
-            Outcome::Resources(applied) => from_json(&applied.resources),
+        match self.ask(Op::Update(Update::new(container, resources)?)).await? {
+            Outcome::Resources(applied) => applied.content(),
             _ => Err(unexpected()),
         }
     }
@@ -85,8 +74,8 @@ impl PodClient for Shim {
     }
 
     async fn stats(&self, container: &str) -> Result<Stats, PodError> {
-        match self.ask(Op::Stats(StatsOp { container: container.into() })).await? {
-            Outcome::StatsReply(reply) => from_json(&reply.stats),
+        match self.ask(Op::Stats(GetStats { container: container.into() })).await? {
+            Outcome::StatsReply(reply) => reply.content(),
             _ => Err(unexpected()),
         }
     }
@@ -98,7 +87,7 @@ impl PodClient for Shim {
     async fn exec(&self, spec: &ExecSpec, stdout: bool, stderr: bool) -> Result<Streams, PodError> {
         let link = self.link()?;
         let opening = Opening::new(&link, stdout, stderr)?;
-        let op = Op::Exec(Exec { spec: to_json(spec)?, stream: opening.stream, stdout, stderr });
+        let op = Op::Exec(Exec::new(spec, opening.stream, stdout, stderr)?);
         link.ask(op, Vec::new()).await?;
         Ok(opening.into_streams(spec.stdin, true))
     }

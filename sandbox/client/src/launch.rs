@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam_sandbox::{ContainerExit, PodError, ProcessIdentity, SandboxError, ShimConfig};
+use cofferdam_pod_api::ShimConfig;
+use cofferdam_sandbox::{ContainerExit, PodError, ProcessIdentity, SandboxError};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -145,7 +146,7 @@ const SHIM_LOG: &str = "shim.log";
 
 fn config_fd(config: &ShimConfig) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create("config", MemfdFlags::CLOEXEC)?);
-    file.write_all(&serde_json::to_vec(config)?)?;
+    file.write_all(&config.encode().map_err(io::Error::other)?)?;
     file.rewind()?;
     Ok(file.into())
 }

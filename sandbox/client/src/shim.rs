@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cofferdam_pod_api::{Boot, Op, Outcome, Stop, event};
+use cofferdam_pod_api::{Boot, BootConfig, BootedProcesses, Op, Outcome, Stop, event};
 use cofferdam_sandbox::{ContainerExit, ContainerState, PodClient, PodError, PodEvent, ProcessIdentity};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::{broadcast, watch};
@@ -105,11 +105,10 @@ impl Shim {
         }
     }
 
-    /// Boots the VM behind the shim of a VM sandbox; answers once its agent is set up. `config` and the answer are JSON that the VM
-    /// sandbox and its shim know.
-    pub async fn boot(&self, config: Vec<u8>, fds: Vec<OwnedFd>) -> Result<Vec<u8>, PodError> {
-        match self.link()?.ask(Op::Boot(Boot { config }), fds).await? {
-            Outcome::Booted(booted) => Ok(booted.processes),
+    /// Boots the VM behind the shim of a VM sandbox; answers once its agent is set up.
+    pub async fn boot(&self, config: &BootConfig, fds: Vec<OwnedFd>) -> Result<BootedProcesses, PodError> {
+        match self.link()?.ask(Op::Boot(Boot::new(config)?), fds).await? {
+            Outcome::Booted(booted) => booted.content(),
             _ => Err(unexpected()),
         }
     }

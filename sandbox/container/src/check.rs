@@ -1,6 +1,6 @@
 //! The fields of a spec that are refused, by name. Pure.
 
-use cofferdam_sandbox::ContainerSpec;
+use cofferdam_pod_api::ContainerSpec;
 use oci_spec::runtime::{Linux, Process};
 
 use crate::Error;

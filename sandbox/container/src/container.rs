@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use cofferdam_sandbox::{ContainerSpec, ExecSpec, Stats};
+use cofferdam_pod_api::{ContainerSpec, ExecSpec, Stats};
 use oci_spec::runtime::{LinuxResources, Process};
 use rustix::process::Signal;
 

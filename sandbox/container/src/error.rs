@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use cofferdam_sandbox::PodError;
+use cofferdam_pod_api::PodError;
 
 /// An error of the runner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use cofferdam_sandbox::ContainerSpec;
+use cofferdam_pod_api::ContainerSpec;
 use cofferdam_sys::mount::{Attributes, set_attributes};
 use rustix::fs::CWD;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, mount_change, move_mount};

@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use cofferdam_sandbox::ContainerSpec;
+use cofferdam_pod_api::ContainerSpec;
 use cofferdam_sys::process::{
     self, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
     CLONE_PARENT, Spawned,

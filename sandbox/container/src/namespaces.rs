@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use cofferdam_sandbox::{NamespaceMode, ShimNamespaces, UserNamespace};
+use cofferdam_pod_api::{NamespaceMode, ShimNamespaces, UserNamespace};
 use cofferdam_sys::process::{CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUSER, CLONE_NEWUTS, Spawned};
 use cofferdam_sys::{cred, mount, process};
 use rustix::fs::{Mode, OFlags, open};
@@ -124,7 +124,7 @@ impl PodNamespaceFds {
     /// The id on the host of one inside.
     pub fn host_ids(&self, uid: u32, gid: u32) -> Result<(u32, u32), Error> {
         let Some(user) = &self.mapping else { return Ok((uid, gid)) };
-        let map = |ranges: &[cofferdam_sandbox::IdMap], id: u32| {
+        let map = |ranges: &[cofferdam_pod_api::IdMap], id: u32| {
             let inside = ranges.iter().find(|r| id >= r.container && id - r.container < r.size);
             inside
                 .map(|r| r.host + (id - r.container))

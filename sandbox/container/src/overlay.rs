@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use cofferdam_sandbox::ContainerRootfs;
+use cofferdam_pod_api::ContainerRootfs;
 use cofferdam_sys::mount::set_idmap;
 use rustix::fs::CWD;
 use rustix::io::Errno;

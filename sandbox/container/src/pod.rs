@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 
-use cofferdam_sandbox::{ContainerSpec, GuestSetup, NamespaceMode, ShimConfig, ShimNamespaces, Stats};
+use cofferdam_pod_api::{ContainerSpec, GuestSetup, NamespaceMode, ShimConfig, ShimNamespaces, Stats};
 use cofferdam_sys::process::{self, CLONE_NEWNET};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use cofferdam_sandbox::{IdMap, UserNamespace};
+use cofferdam_pod_api::{IdMap, UserNamespace};
 use cofferdam_sys::mount::{Attributes, set_attributes, set_idmap};
 use cofferdam_sys::process::set_rlimit;
 use oci_spec::runtime::{LinuxIdMapping, Mount, Process, Spec};
@@ -50,7 +50,7 @@ fn ranges(list: &[LinuxIdMapping]) -> Vec<IdMap> {
 }
 
 /// upper and work belong to the pod's root.
-pub(crate) fn own_upper(spec: &cofferdam_sandbox::ContainerSpec, pod: &PodNamespaceFds) -> Result<(), Error> {
+pub(crate) fn own_upper(spec: &cofferdam_pod_api::ContainerSpec, pod: &PodNamespaceFds) -> Result<(), Error> {
     if pod.user.is_none() || spec.rootfs.upper.as_os_str().is_empty() {
         return Ok(());
     }

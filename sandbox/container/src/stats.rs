@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cofferdam_sandbox::Stats;
+use cofferdam_pod_api::Stats;
 
 use crate::cgroup::Cgroup;
 

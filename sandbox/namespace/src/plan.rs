@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use cofferdam_sandbox::{
-    IdMap, NamespaceMode, SandboxError, SandboxKind, SandboxSpec, ShimConfig, ShimKind, ShimNamespaces,
-};
+use cofferdam_pod_api::{ShimConfig, ShimKind, ShimNamespaces};
+use cofferdam_sandbox::{IdMap, NamespaceMode, SandboxError, SandboxKind, SandboxSpec};
 
 /// Where the pod's network namespace is pinned; `None` with host network.
 pub(crate) fn netns(spec: &SandboxSpec) -> Option<PathBuf> {

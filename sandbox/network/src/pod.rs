@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use cofferdam_sandbox::{GuestLink, NetworkError};
+use cofferdam_pod_api::GuestLink;
 use ipnetwork::IpNetwork;
 
 use crate::netlink::Netlink;
@@ -50,12 +50,13 @@ pub(crate) fn configure(netlink: &mut Netlink, name: &str, end: &PodEnd) -> io::
     Ok(())
 }
 
-/// Configures the guest that calls: lo, and the interface with the MAC address of the link, which becomes [`POD_INTERFACE`]. Again is fine.
+/// Configures the guest that calls: lo, and the interface with the MAC address of the link, which becomes
+/// [`POD_INTERFACE`]. Calling it again changes nothing.
 ///
 /// # Errors
-/// `Precondition` when no interface has that MAC address; `Failed` for the rest.
-pub fn configure_guest(link: Option<&GuestLink>) -> Result<(), NetworkError> {
-    let failed = |what: &'static str| move |e: io::Error| NetworkError::failed(what, e);
+/// `NotFound` when no interface has that MAC address; the kernel's refusals, with the step that was refused.
+pub fn configure_guest(link: Option<&GuestLink>) -> io::Result<()> {
+    let failed = |what: &'static str| move |e: io::Error| io::Error::new(e.kind(), format!("{what}: {e}"));
     let mut netlink = Netlink::route().map_err(failed("open a netlink socket"))?;
     let links = route::links(&mut netlink).map_err(failed("list the links"))?;
     let Some(link) = link else {
@@ -65,7 +66,7 @@ pub fn configure_guest(link: Option<&GuestLink>) -> Result<(), NetworkError> {
     let Some(found) = links.iter().find(|l| l.mac == link.mac) else {
         let have: Vec<String> = links.iter().map(|l| format!("{} {}", l.name, mac(&l.mac))).collect();
         let reason = format!("no interface has the MAC address {}, there are: {}", mac(&link.mac), have.join(", "));
-        return Err(NetworkError::Precondition(reason));
+        return Err(io::Error::new(io::ErrorKind::NotFound, reason));
     };
     if found.name != POD_INTERFACE {
         route::rename(&mut netlink, found.index, POD_INTERFACE).map_err(failed("name the interface"))?;

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use cofferdam_network::configure_guest;
-use cofferdam_sandbox::GuestLink;
+use cofferdam_pod_api::GuestLink;
 
 fn ip(arguments: &str) -> String {
     let out = Command::new("ip").args(arguments.split(' ')).output().unwrap();

@@ -10,8 +10,8 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use cofferdam_container::PodRunner;
-use cofferdam_sandbox::{PodError, ShimConfig, ShimKind};
-use cofferdam_supervisor::{End, Engine, ExitRecords, RemoteBackend, serve, serve_broken, serve_vm};
+use cofferdam_pod_api::{PodError, ShimConfig, ShimKind};
+use cofferdam_supervisor::{End, Engine, ExitRecords, Relay, serve, serve_broken, serve_vm};
 
 fn main() -> ExitCode {
     let end = match process::take_descriptors() {
@@ -29,10 +29,10 @@ fn main() -> ExitCode {
 
 fn run(listener: OwnedFd, config: &[u8]) -> End {
     let prepared = match process::detach() {
-        Ok(()) => serde_json::from_slice(config).map_err(|error| format!("configuration: {error}")),
+        Ok(()) => ShimConfig::decode(config).map_err(|error| error.to_string()),
         Err(error) => Err(format!("process set-up: {error}")),
     };
-    let config: ShimConfig = match prepared {
+    let config = match prepared {
         Ok(config) => config,
         Err(reason) => return serve_broken(listener, &reason),
     };
@@ -51,7 +51,7 @@ fn run(listener: OwnedFd, config: &[u8]) -> End {
 
 enum Prepared {
     Namespace(Box<Engine>),
-    Vm(Box<RemoteBackend>),
+    Vm(Box<Relay>),
 }
 
 fn prepare(config: &ShimConfig) -> Result<Prepared, PodError> {
@@ -62,6 +62,6 @@ fn prepare(config: &ShimConfig) -> Result<Prepared, PodError> {
         ShimKind::Namespace(namespaces) => {
             Prepared::Namespace(Box::new(Engine::new(Box::new(PodRunner::new(namespaces, config)?), exits)))
         }
-        ShimKind::Vm => Prepared::Vm(Box::new(RemoteBackend::new(Box::new(cofferdam_vmm::machine(config)), exits))),
+        ShimKind::Vm => Prepared::Vm(Box::new(Relay::new(Box::new(cofferdam_vmm::machine(config)), exits))),
     })
 }

@@ -5,8 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use cofferdam_pod_api::{EXITS_FILE, SLOT, encode_exit, encode_gone, encode_reserved};
-use cofferdam_sandbox::ContainerExit;
+use cofferdam_pod_api::{ContainerExit, EXITS_FILE, SLOT, encode_exit, encode_gone, encode_reserved};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fdatasync, ftruncate, open};
 use rustix::io::pwrite;
 

@@ -8,20 +8,15 @@
 
 mod engine;
 mod exits;
-mod log;
-mod machine;
-mod pod;
-mod remote;
-mod runner;
+mod logs;
+mod relay;
 mod serve;
 
 use std::os::fd::OwnedFd;
 
-pub use engine::Engine;
+pub use engine::{ContainerHandle, Engine, Guest, Runner};
 pub use exits::ExitRecords;
-pub use machine::{BootedMachine, Guest, Machine};
-pub use remote::RemoteBackend;
-pub use runner::{Container, Launched, LaunchedStreams, Pod};
+pub use relay::{BootedMachine, Machine, Relay};
 pub use serve::{End, serve_broken};
 
 /// Serves requesters that connect to a listening socket, from the uid 0 only, several at a time.
@@ -30,7 +25,7 @@ pub fn serve(listener: OwnedFd, mut engine: Engine) -> End {
 }
 
 /// Serves requesters that connect to a listening socket, with containers in a VM.
-pub fn serve_vm(listener: OwnedFd, mut backend: RemoteBackend) -> End {
+pub fn serve_vm(listener: OwnedFd, mut backend: Relay) -> End {
     serve::serve_on_socket(listener, &mut backend, None)
 }
 

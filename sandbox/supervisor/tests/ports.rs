@@ -1,19 +1,22 @@
 //! An agent's two ports, from outside.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test that unwraps fails with the line it is about.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use cofferdam_pod_api::{Body, Decoder, MAX_FRAME, Op, Outcome, Request, Setup, encode, opening, sync_after_magic};
-use cofferdam_sandbox::PodError;
-use cofferdam_supervisor::{Guest, Pod, serve_ports};
+use cofferdam_pod_api::{
+    Body, Decoder, GuestSetup, MAX_FRAME, NamespaceMode, Op, Outcome, PodError, Request, Setup, encode, opening,
+    sync_after_magic,
+};
+use cofferdam_supervisor::{Guest, Runner, serve_ports};
 
 struct NoGuest;
 
 impl Guest for NoGuest {
-    fn setup(&mut self, config: &[u8]) -> Result<Box<dyn Pod>, PodError> {
-        Err(PodError::Failed(format!("asked for {}", String::from_utf8_lossy(config))))
+    fn setup(&mut self, setup: &GuestSetup) -> Result<Box<dyn Runner>, PodError> {
+        Err(PodError::Failed(format!("asked for {}", setup.hostname)))
     }
 }
 
@@ -70,7 +73,18 @@ fn hellos_that_queued_up_while_the_guest_booted_end_in_the_last_ones_session() {
     for port in &mut ports {
         port.wait_for_epoch(5);
     }
-    let setup = Op::Setup(Setup { config: b"this".to_vec() });
+    let setup = GuestSetup {
+        id: "pod".into(),
+        hostname: "this".into(),
+        pid: NamespaceMode::Container,
+        sysctls: BTreeMap::new(),
+        shm_size: 1,
+        link: None,
+        powered_on: 0,
+        seed: Vec::new(),
+        init_seccomp: Vec::new(),
+    };
+    let setup = Op::Setup(Setup::new(&setup).unwrap());
     let mut bytes = Vec::new();
     encode(&Body::Request(Request { id: 7, fds: 0, op: Some(setup) }).into(), &mut bytes);
     ports[0].socket.write_all(&bytes).unwrap();

@@ -5,7 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use cofferdam_sandbox::{BootConfig, GuestLink, GuestSetup, LinkEnd, PodLink, SandboxError, SandboxSpec};
+use cofferdam_pod_api::{BootConfig, GuestLink, GuestSetup};
+use cofferdam_sandbox::{LinkEnd, PodLink, SandboxError, SandboxSpec};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::rand::{GetRandomFlags, getrandom};
 

@@ -5,10 +5,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use cofferdam_pod_api::{ShimConfig, ShimKind};
 use cofferdam_pod_client::{Adopted, Launcher, cgroup};
 use cofferdam_sandbox::{
     ContainerExit, Recovered, Sandbox, SandboxError, SandboxFactory, SandboxKind, SandboxRecord, SandboxSpec,
-    ShimConfig, ShimKind,
 };
 
 use crate::accel::{Choice, Found, choose};

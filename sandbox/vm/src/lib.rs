@@ -27,5 +27,5 @@ mod state;
 pub use accel::Accel;
 pub use config::VmConfig;
 pub use factory::VmFactory;
-pub use plan::{Bind, ReadOnly, StagePlan, plan};
+pub use plan::{Bind, ReadOnly, ShareMount, StagePlan, plan};
 pub use size::{MINIMUM, RESERVE, guest_memory};

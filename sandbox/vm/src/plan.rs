@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use cofferdam_sandbox::{ContainerRootfs, ContainerSpec, GUEST_CGROUP, SHARE_DIR, SandboxError, ShareMount};
+use cofferdam_pod_api::{GUEST_CGROUP, SHARE_DIR};
+use cofferdam_sandbox::{ContainerRootfs, ContainerSpec, SandboxError};
 use oci_spec::runtime::Mount;
 
 /// Whether writes through the share are refused by the host already.
@@ -14,6 +15,17 @@ pub enum ReadOnly {
     Yes,
     /// In all mounts below it as well.
     Recursive,
+}
+
+/// A host path that a VM sees through its share: `host` is mounted at `share`, the guest finds it at `guest`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareMount {
+    /// Path on the host.
+    pub host: PathBuf,
+    /// Path below the share's root.
+    pub share: PathBuf,
+    /// Path in the guest.
+    pub guest: PathBuf,
 }
 
 /// One bind mount into the share.

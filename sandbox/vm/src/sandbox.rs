@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use cofferdam_pod_api::BootedProcesses;
 use cofferdam_pod_client::{Shim, identity};
 use cofferdam_sandbox::{
-    Attachment, BootedProcesses, ContainerSpec, LinkEnd, NetworkAttachment, PodClient, PodError, Sandbox, SandboxError,
-    SandboxRecord, SandboxSpec,
+    Attachment, ContainerSpec, LinkEnd, NetworkAttachment, PodClient, Sandbox, SandboxError, SandboxRecord, SandboxSpec,
 };
 
 use crate::boot::{self, BoundedLog};
@@ -39,9 +39,8 @@ impl VmSandbox {
             image::find(&self.config.image_dir).map_err(|error| SandboxError::Precondition(error.to_string()))?;
         let (request, fds) =
             boot::request(&self.config, self.hardware, &image, &self.spec, self.state, link, [&console, &messages])?;
-        let json = serde_json::to_vec(&request).map_err(|error| SandboxError::failed("boot of the VM", error))?;
         let limit = self.config.boot_timeout;
-        let processes = match tokio::time::timeout(limit, self.shim.boot(json, fds)).await {
+        let processes = match tokio::time::timeout(limit, self.shim.boot(&request, fds)).await {
             Ok(Ok(processes)) => processes,
             Ok(Err(error)) => return Err(boot::failure(&error.to_string(), &console, &messages)),
             Err(_) => {
@@ -49,12 +48,10 @@ impl VmSandbox {
                 return Err(boot::failure(&reason, &console, &messages));
             }
         };
-        self.booted(&processes)
+        self.booted(processes)
     }
 
-    fn booted(&self, processes: &[u8]) -> Result<(), SandboxError> {
-        let protocol = |error: serde_json::Error| PodError::Protocol(error.to_string());
-        let processes: BootedProcesses = serde_json::from_slice(processes).map_err(protocol)?;
+    fn booted(&self, processes: BootedProcesses) -> Result<(), SandboxError> {
         let identify =
             |pid| identity::identify(pid).map_err(|error| SandboxError::failed("find the VM's processes", error));
         let (vmm, files) = (identify(processes.vmm)?, identify(processes.file_server)?);

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use cofferdam_sandbox::BootConfig;
+use cofferdam_pod_api::BootConfig;
 use cofferdam_sys::process::Spawned;
 use rustix::fs::{Mode, OFlags, open};
 

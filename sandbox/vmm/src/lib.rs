@@ -23,7 +23,7 @@ mod qemu;
 mod root;
 mod vmm;
 
-use cofferdam_sandbox::ShimConfig;
+use cofferdam_pod_api::ShimConfig;
 
 pub use error::VmmError;
 pub use machine::VmMachine;

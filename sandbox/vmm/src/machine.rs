@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cofferdam_sandbox::{BOOT_CONSOLE, BOOT_MESSAGES, BOOT_TAP, BootConfig, PodError};
+use cofferdam_pod_api::{BOOT_CONSOLE, BOOT_MESSAGES, BOOT_TAP, BootConfig, PodError};
 use cofferdam_supervisor::{BootedMachine, Machine};
 
 use crate::error::Step;
@@ -19,20 +19,16 @@ impl<V: Vmm> VmMachine<V> {
         VmMachine { vmm }
     }
 
-    fn start(&mut self, config: &[u8], fds: Vec<OwnedFd>) -> Result<BootedMachine, VmmError> {
-        let mut config: BootConfig =
-            serde_json::from_slice(config).map_err(|error| VmmError::Request(format!("the config: {error}")))?;
+    fn start(&mut self, mut config: BootConfig, fds: Vec<OwnedFd>) -> Result<BootedMachine, VmmError> {
         check(&config)?;
         let descriptors = descriptors(&config, fds)?;
         config.setup.powered_on =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        let setup = serde_json::to_vec(&config.setup).step("write the guest's setup")?;
         let processes = self.vmm.boot(&config, descriptors)?;
-        let processes = serde_json::to_vec(&processes).step("write the processes")?;
         let (ports, watched) = (self.vmm.attach()?, self.vmm.wait()?);
         // From here on bytes of the guest are parsed.
         privileges::drop_all(config.uid).step("drop the shim's privileges")?;
-        Ok(BootedMachine { control: ports.control, data: ports.data, watched, setup, processes })
+        Ok(BootedMachine { control: ports.control, data: ports.data, watched, setup: config.setup, processes })
     }
 }
 
@@ -61,7 +57,7 @@ fn descriptors(config: &BootConfig, fds: Vec<OwnedFd>) -> Result<Descriptors, Vm
 }
 
 impl<V: Vmm> Machine for VmMachine<V> {
-    fn boot(&mut self, config: &[u8], fds: Vec<OwnedFd>) -> Result<BootedMachine, PodError> {
+    fn boot(&mut self, config: BootConfig, fds: Vec<OwnedFd>) -> Result<BootedMachine, PodError> {
         self.start(config, fds).map_err(|error| {
             self.vmm.stop();
             match error {

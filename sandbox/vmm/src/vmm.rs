@@ -7,7 +7,7 @@
 
 use std::os::fd::OwnedFd;
 
-use cofferdam_sandbox::{BootConfig, BootedProcesses};
+use cofferdam_pod_api::{BootConfig, BootedProcesses};
 
 use crate::VmmError;
 

@@ -6,10 +6,9 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cofferdam_pod_api::{
-    Body, Decoder, Exec, ExitReport, LogAck, MAX_FRAME, Op, Outcome, Request, STDOUT, Setup, StreamCredit, encode,
-    error_from, opening, sync_after_magic,
+    Body, CONTROL_PORT, DATA_PORT, Decoder, Exec, ExecSpec, ExitReport, GuestSetup, LogAck, MAX_FRAME, Op, Outcome,
+    PodError, Request, STDOUT, Setup, StreamCredit, encode, error_from, opening, sync_after_magic,
 };
-use cofferdam_sandbox::{CONTROL_PORT, DATA_PORT, ExecSpec, GuestSetup, PodError};
 
 use super::vm::Vm;
 
@@ -99,7 +98,7 @@ impl Link {
 
     /// Sets the guest up.
     pub fn setup(setup: &GuestSetup) -> Result<Op> {
-        Ok(Op::Setup(Setup { config: serde_json::to_vec(setup)? }))
+        Ok(Op::Setup(Setup::new(setup)?))
     }
 
     /// Waits for the end of a container: its exit and all it wrote.
@@ -116,7 +115,7 @@ impl Link {
     pub fn exec(&mut self, spec: &ExecSpec) -> Result<(i32, String)> {
         self.streams += 1;
         let (stream, mut output) = (self.streams, String::new());
-        self.done(Op::Exec(Exec { spec: serde_json::to_vec(spec)?, stream, stdout: true, stderr: false }))?;
+        self.done(Op::Exec(Exec::new(spec, stream, true, false)?))?;
         loop {
             match self.data.next()? {
                 Body::StreamData(data) => {

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use cofferdam_pod_api::{Create, Op, Outcome, Start, Status};
-use cofferdam_sandbox::{
-    ContainerRootfs, ContainerSpec, ExecSpec, GUEST_CGROUP, GuestLink, GuestSetup, NamespaceMode, SHARE_DIR, Stdio,
+use cofferdam_pod_api::{
+    ContainerRootfs, ContainerSpec, Create, ExecSpec, GUEST_CGROUP, GuestLink, GuestSetup, NamespaceMode, Op, Outcome,
+    SHARE_DIR, Start, Status, Stdio,
 };
 use serde_json::{Value, json};
 
@@ -106,5 +106,5 @@ pub fn run(link: &mut Link, spec: &ContainerSpec) -> Result<Status> {
 
 /// The request for a container.
 pub fn create(spec: &ContainerSpec) -> Result<Op> {
-    Ok(Op::Create(Create { spec: serde_json::to_vec(spec)?, log: false }))
+    Ok(Op::Create(Create::new(spec, false)?))
 }

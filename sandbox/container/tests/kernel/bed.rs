@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use cofferdam_container::{Container, Error, Launched, LaunchedStreams, PodRunner};
-use cofferdam_sandbox::{
+use cofferdam_pod_api::{
     ContainerRootfs, ContainerSpec, ExecSpec, IdMap, NamespaceMode, PodNamespaces, ShimConfig, ShimKind,
     ShimNamespaces, Stdio, UserNamespace,
 };

@@ -1,13 +1,12 @@
 //! Input: from streams to pipes, terminals and ports.
 
-use cofferdam_pod_api::{Body, MAX_DATA, STDIN, StreamCredit, StreamData};
-use cofferdam_sandbox::PodError;
+use cofferdam_pod_api::{Body, MAX_DATA, PodError, STDIN, StreamCredit, StreamData};
 use rustix::event::epoll::EventFlags;
 use rustix::io::{Errno, write};
 use rustix::net::{Shutdown, shutdown};
 
-use super::Engine;
 use super::process::{Chunk, Role};
+use super::state::Engine;
 use crate::serve::{Context, StreamKey, Token, kind};
 
 impl Engine {

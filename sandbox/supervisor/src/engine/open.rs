@@ -2,8 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use cofferdam_pod_api::{Attach, Dial, Empty, Exec, Outcome};
-use cofferdam_sandbox::{ContainerState, ExecSpec, PodError};
+use cofferdam_pod_api::{Attach, ContainerState, Dial, Empty, Exec, Outcome, PodError};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::connect;
@@ -11,10 +10,9 @@ use rustix::net::sockopt::socket_error;
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::container::parse;
 use super::process::{Input, Output, Process, Role};
+use super::state::{Engine, SupervisedContainer};
 use super::stream::Stream;
-use super::{Container, Engine};
 use crate::serve::{Context, Origin, StreamKey, Token, kind};
 
 const DONE: Outcome = Outcome::Empty(Empty {});
@@ -30,7 +28,7 @@ impl Engine {
     pub(super) fn exec(&mut self, cx: &mut Context, connection: u32, exec: &Exec) -> Result<Outcome, PodError> {
         let key = (connection, exec.stream);
         self.new_stream(key)?;
-        let spec: ExecSpec = parse(&exec.spec, "exec spec")?;
+        let spec = exec.content()?;
         let container = self.container(&spec.container)?;
         running(container, &spec.container)?;
         let launched = container.handle.exec(&spec)?;
@@ -183,7 +181,7 @@ impl Engine {
     }
 }
 
-fn running(container: &Container, id: &str) -> Result<(), PodError> {
+fn running(container: &SupervisedContainer, id: &str) -> Result<(), PodError> {
     match container.state {
         ContainerState::Running => Ok(()),
         ContainerState::Created => Err(PodError::State(format!("container {id} is not started"))),

@@ -1,12 +1,11 @@
 //! Output: from pipes and terminals to logs and streams.
 
-use cofferdam_pod_api::{MAX_DATA, STDOUT};
-use cofferdam_sandbox::PodError;
+use cofferdam_pod_api::{MAX_DATA, PodError, STDOUT};
 use rustix::event::epoll::EventFlags;
 use rustix::io::{Errno, read};
 
-use super::Engine;
 use super::process::Role;
+use super::state::Engine;
 use crate::serve::{Context, StreamKey, Token, kind};
 
 /// Reads of one output before others have their turn.

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-use cofferdam_pod_api::{Body, ExitReport, Exited, Gone, Log, MAX_DATA, event};
-use cofferdam_sandbox::{ContainerExit, PodError};
+use cofferdam_pod_api::{Body, ContainerExit, ExitReport, Exited, Gone, Log, MAX_DATA, PodError, event};
 
 use crate::exits::ExitRecords;
-use crate::log::LogFile;
+use crate::logs::LogFile;
 use crate::serve::Context;
 
 /// Bytes of logs that an agent sends before the shim has written them. Containers wait beyond it: the shim never does.

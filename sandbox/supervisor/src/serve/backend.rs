@@ -1,27 +1,11 @@
-//! What a backend is, and what it is given.
+//! What a backend is: it does what requesters ask.
 
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
 
-use cofferdam_pod_api::{Body, Error, Event, Op, Outcome, Response, StreamExit, error_to, event};
-use cofferdam_sandbox::PodError;
+use cofferdam_pod_api::{Body, Op, PodError};
 
-use super::conn::Connection;
-use super::reactor::{Reactor, Ready, Token};
-use super::server::End;
-
-/// Who asked: a connection, and the number of its request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// The connection.
-    pub(crate) connection: u32,
-    /// The request.
-    pub(crate) request: u64,
-}
-
-/// A stream: the connection it belongs to, and its number there.
-pub(crate) type StreamKey = (u32, u32);
+use super::context::{Context, Origin};
+use super::reactor::{Ready, Token};
 
 /// Does what requesters ask. Answers are given through the context, at once or later.
 pub(crate) trait Backend {
@@ -42,48 +26,4 @@ pub(crate) trait Backend {
 
     /// The time that was asked for by `Context::wake` has come.
     fn timeout(&mut self, _cx: &mut Context) {}
-}
-
-/// What backends act through.
-pub(crate) struct Context {
-    /// The epoll.
-    pub(crate) reactor: Reactor,
-    pub(crate) connections: BTreeMap<u32, Connection>,
-    /// One buffer for all reads.
-    pub(crate) buffer: Vec<u8>,
-    /// When the backend's `timeout` is to be called.
-    pub(crate) wake: Option<Instant>,
-    /// Set when the loop is to end.
-    pub(crate) end: Option<End>,
-}
-
-impl Context {
-    /// Sends a frame, if the connection still is there.
-    pub(crate) fn send(&mut self, connection: u32, body: Body) {
-        if let Some(connection) = self.connections.get_mut(&connection) {
-            connection.queue(body);
-        }
-    }
-
-    /// Answers a request.
-    pub(crate) fn answer(&mut self, origin: Origin, result: Result<Outcome, PodError>) {
-        let outcome = result.unwrap_or_else(|error| Outcome::Error(error_to(&error)));
-        self.send(origin.connection, Body::Response(Response { id: origin.request, outcome: Some(outcome) }));
-    }
-
-    /// Announces something to every connection.
-    pub(crate) fn announce(&mut self, kind: event::Kind) {
-        for connection in self.connections.values_mut().filter(|connection| connection.is_ready()) {
-            connection.queue(Body::Event(Event { kind: Some(kind.clone()) }));
-        }
-    }
-
-    /// The last frame of a stream.
-    pub(crate) fn stream_exit(&mut self, (connection, stream): StreamKey, result: Result<i32, PodError>) {
-        let (code, error): (i32, Option<Error>) = match result {
-            Ok(code) => (code, None),
-            Err(error) => (-1, Some(error_to(&error))),
-        };
-        self.send(connection, Body::StreamExit(StreamExit { stream, code, error }));
-    }
 }

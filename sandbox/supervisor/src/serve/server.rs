@@ -1,10 +1,9 @@
-//! The loop.
+//! The event loop.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
-use cofferdam_pod_api::{Body, MAX_FRAME};
-use cofferdam_sandbox::PodError;
+use cofferdam_pod_api::{Body, MAX_FRAME, PodError};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::Timespec;
@@ -14,21 +13,12 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, sockopt};
 use rustix::process::{WaitOptions, wait};
 
-use super::backend::{Backend, Context, Origin};
-use super::conn::Connection;
+use super::backend::Backend;
+use super::connection::Connection;
+use super::context::{Context, Origin};
+use super::end::End;
 use super::port::{Fault, PortIo, PortKind};
 use super::reactor::{Reactor, Ready, Token, kind};
-
-/// Why the loop ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// A requester said stop, and it was done.
-    Stopped,
-    /// The sandbox is dead: the reason, already announced.
-    Gone(String),
-    /// The loop itself cannot go on.
-    Failed(String),
-}
 
 /// How long the loop lingers at its end so that requesters get their last frames.
 const LINGER: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -81,23 +71,6 @@ pub(crate) fn serve_on_ports<B: Backend>(control: OwnedFd, data: OwnedFd, kinds:
         },
         Err(error) => End::Failed(format!("event loop: {error}")),
     }
-}
-
-/// Tells the first requester why this server could not be set up, then ends.
-pub fn serve_broken(listener: OwnedFd, reason: &str) -> End {
-    serve_on_socket(listener, &mut Broken, Some(reason))
-}
-
-struct Broken;
-
-impl Backend for Broken {
-    fn request(&mut self, _: &mut Context, _: Origin, _: cofferdam_pod_api::Op, _: Vec<OwnedFd>) {}
-    fn frame(&mut self, _: &mut Context, _: u32, _: Body) -> Result<(), PodError> {
-        Ok(())
-    }
-    fn ready(&mut self, _: &mut Context, _: Token, _: Ready) {}
-    fn reaped(&mut self, _: &mut Context, _: u32, _: i32) {}
-    fn disconnected(&mut self, _: &mut Context, _: u32) {}
 }
 
 fn nonblocking(fd: impl AsFd) -> Result<(), Errno> {

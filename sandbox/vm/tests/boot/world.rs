@@ -7,10 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cofferdam_pod_api::{BootConfig, BootedProcesses, GuestSetup};
 use cofferdam_pod_client::cgroup;
-use cofferdam_sandbox::{
-    BootConfig, BootedProcesses, ContainerRootfs, ContainerSpec, GuestSetup, NamespaceMode, Stdio,
-};
+use cofferdam_sandbox::{ContainerRootfs, ContainerSpec, NamespaceMode, Stdio};
 use cofferdam_vm::image::{BuildConfig, Image, KernelSource, build};
 use cofferdam_vm::{StagePlan, plan};
 use cofferdam_vmm::{Descriptors, Qemu, Vmm, VmmError};

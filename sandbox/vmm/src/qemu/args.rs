@@ -1,6 +1,6 @@
 //! QEMU's arguments: pure.
 
-use cofferdam_sandbox::{BootConfig, CONTROL_PORT, DATA_PORT, SHARE_TAG};
+use cofferdam_pod_api::{BootConfig, CONTROL_PORT, DATA_PORT, SHARE_TAG};
 
 /// Where kernel and initramfs are in QEMU's root directory.
 pub(crate) const KERNEL: &str = "image/vmlinux";
@@ -71,7 +71,7 @@ pub(crate) fn arguments(config: &BootConfig, fds: Numbers) -> Vec<String> {
 pub(crate) mod tests {
     use std::collections::BTreeMap;
 
-    use cofferdam_sandbox::{GuestSetup, NamespaceMode};
+    use cofferdam_pod_api::{GuestSetup, NamespaceMode};
 
     use super::*;
 

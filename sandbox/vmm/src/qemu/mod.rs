@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use cofferdam_sandbox::{BootConfig, BootedProcesses};
+use cofferdam_pod_api::{BootConfig, BootedProcesses};
 use cofferdam_sys::process::Spawned;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 

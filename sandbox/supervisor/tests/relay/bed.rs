@@ -11,11 +11,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cofferdam_pod_api::{
-    Body, Boot, Create, Decoder, Hello, MAGIC, MAX_FRAME, Op, Outcome, Request, Response, Status, StreamData, answer,
-    encode, event, opening, status_to, sync_after_magic,
+    Body, Boot, BootConfig, BootedProcesses, ContainerRootfs, ContainerSpec, ContainerState, ContainerStatus, Create,
+    Decoder, GuestSetup, Hello, MAGIC, MAX_FRAME, NamespaceMode, Op, Outcome, PodError, Request, Response, Status,
+    Stdio, StreamData, answer, encode, event, opening, status_to, sync_after_magic,
 };
-use cofferdam_sandbox::{ContainerRootfs, ContainerSpec, ContainerState, ContainerStatus, PodError, Stdio};
-use cofferdam_supervisor::{BootedMachine, End, ExitRecords, Machine, RemoteBackend, serve_vm};
+use cofferdam_supervisor::{BootedMachine, End, ExitRecords, Machine, Relay, serve_vm};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 /// Root (the server takes no other requester), or a visible skip; CI has to be root.
@@ -116,16 +116,47 @@ impl Peer {
     }
 }
 
+const PROCESSES: BootedProcesses = BootedProcesses { vmm: 71, file_server: 72 };
+
+fn boot_config() -> BootConfig {
+    let setup = GuestSetup {
+        id: "pod".into(),
+        hostname: "guest".into(),
+        pid: NamespaceMode::Container,
+        sysctls: Default::default(),
+        shm_size: 1 << 20,
+        link: None,
+        powered_on: 1,
+        seed: vec![7; 64],
+        init_seccomp: Vec::new(),
+    };
+    BootConfig {
+        vmm: "/vmm".into(),
+        file_server: "/fs".into(),
+        kernel: "/kernel".into(),
+        initramfs: "/initramfs".into(),
+        hardware: false,
+        cpus: 1,
+        memory: 64 << 20,
+        uid: 1000,
+        share: "/share".into(),
+        mac: None,
+        vmm_cgroup: "/pod/vmm".into(),
+        file_server_cgroup: "/pod/fs".into(),
+        setup,
+    }
+}
+
 struct FakeMachine {
     ports: Mutex<Option<(UnixStream, UnixStream)>>,
     killed: Arc<AtomicBool>,
 }
 
 impl Machine for FakeMachine {
-    fn boot(&mut self, config: &[u8], _fds: Vec<OwnedFd>) -> Result<BootedMachine, PodError> {
-        assert_eq!(config, b"config");
+    fn boot(&mut self, config: BootConfig, _fds: Vec<OwnedFd>) -> Result<BootedMachine, PodError> {
+        assert_eq!(config, boot_config());
         let (control, data) = self.ports.lock().unwrap().take().unwrap();
-        let (setup, processes) = (b"setup".to_vec(), b"processes".to_vec());
+        let (setup, processes) = (config.setup, PROCESSES);
         Ok(BootedMachine { control: control.into(), data: data.into(), watched: Vec::new(), setup, processes })
     }
 
@@ -156,12 +187,12 @@ impl Bed {
         let records = dir.path().to_owned();
         let server = std::thread::spawn(move || {
             let exits = ExitRecords::create(&records).unwrap();
-            serve_vm(listener.into(), RemoteBackend::new(Box::new(machine), exits))
+            serve_vm(listener.into(), Relay::new(Box::new(machine), exits))
         });
         let mut daemon = Peer::new(UnixStream::connect(&path).unwrap());
         daemon.raw(&opening(5));
         assert!(matches!(daemon.receive(), Body::HelloReply(reply) if reply.epoch == 5 && reply.error.is_empty()));
-        daemon.send(&request(1, Op::Boot(Boot { config: b"config".to_vec() })));
+        daemon.send(&request(1, Op::Boot(Boot::new(&boot_config()).unwrap())));
         let guest = [Peer::new(guest_control), Peer::new(guest_data)];
         let mut bed = Bed { dir, daemon, guest, server: Some(server), killed, later: Vec::new() };
         for (port, missed) in bed.guest.iter_mut().zip(missed) {
@@ -188,10 +219,10 @@ impl Bed {
                 other => panic!("{other:?}"),
             }
         };
-        assert!(matches!(&asked.op, Some(Op::Setup(setup)) if setup.config == b"setup"));
+        assert!(matches!(&asked.op, Some(Op::Setup(setup)) if setup.content().unwrap() == boot_config().setup));
         bed.guest[0]
             .send(&Body::Response(Response { id: asked.id, outcome: Some(Outcome::Empty(Default::default())) }));
-        assert!(matches!(bed.answer(1), Outcome::Booted(booted) if booted.processes == b"processes"));
+        assert!(matches!(bed.answer(1), Outcome::Booted(booted) if booted.content().unwrap() == PROCESSES));
         bed
     }
 
@@ -209,7 +240,7 @@ impl Bed {
             extensions: Default::default(),
         };
         let log = File::options().append(true).create(true).open(self.dir.path().join("log")).unwrap();
-        let op = Op::Create(Create { spec: serde_json::to_vec(&spec).unwrap(), log: true });
+        let op = Op::Create(Create::new(&spec, true).unwrap());
         self.daemon.send_fd(&Body::Request(Request { id: 40, fds: 1, op: Some(op) }), &log.into());
         let asked = self.guest_answers(Outcome::Status(status(id, 7)));
         assert!(matches!(asked, Op::Create(create) if !create.log), "the guest gets no log");

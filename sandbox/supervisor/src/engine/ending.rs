@@ -2,12 +2,11 @@
 
 use std::time::SystemTime;
 
-use cofferdam_pod_api::{Empty, Outcome};
-use cofferdam_sandbox::{ContainerExit, ContainerState};
+use cofferdam_pod_api::{ContainerExit, ContainerState, Empty, Outcome};
 use rustix::process::Signal;
 
-use super::Engine;
 use super::process::Role;
+use super::state::Engine;
 use crate::serve::{Context, End, Origin, StreamKey};
 
 impl Engine {

@@ -6,21 +6,10 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Process, Spec};
 use serde::{Deserialize, Serialize};
 
-/// One range of an id mapping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdMap {
-    /// First id inside.
-    pub container: u32,
-    /// First id on the host.
-    pub host: u32,
-    /// Number of ids.
-    pub size: u32,
-}
-
 /// A container, ready to be run: an OCI spec of host paths plus what OCI has no word for.
 ///
-/// The server writes it for both kinds of sandbox alike; a VM sandbox rewrites host paths to guest paths
-/// (see [`ShareMount`]) before it sends it to the agent.
+/// The server writes it for both kinds of sandbox alike; a VM sandbox rewrites host paths to guest paths before it sends
+/// it to the agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
     /// The container id: 64 lower-case hex digits.
@@ -36,7 +25,6 @@ pub struct ContainerSpec {
     pub seccomp: Vec<u8>,
     /// Standard streams.
     pub stdio: Stdio,
-    /// Annotations and labels stay in the store; this is what the runner must know beside OCI.
     /// Join the PID namespace of this container id instead of the pod's mode (CRI mode TARGET).
     pub pid_target: Option<String>,
     /// Extra key/values for later protocol versions; empty now.
@@ -44,8 +32,8 @@ pub struct ContainerSpec {
     pub extensions: BTreeMap<String, String>,
 }
 
-/// An overlay that is mounted where the container runs (namespace) or on the host, inside the share (VM). In the second case the
-/// guest gets one directory in `lower`, which is the mounted root itself, and empty `upper` and `work`.
+/// An overlay that is mounted where the container runs (namespace) or on the host, inside the share (VM). In the second
+/// case the guest gets one directory in `lower`, which is the mounted root itself, and empty `upper` and `work`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerRootfs {
     /// Lower directories, topmost first.
@@ -65,24 +53,6 @@ pub struct Stdio {
     pub stdin: bool,
     /// Close stdin after the first attach that had it ends.
     pub stdin_once: bool,
-}
-
-/// The log of a container: opened by the daemon (the shim of a VM has no right to), passed as a file descriptor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogTarget {
-    /// Absolute path, for messages and reopening.
-    pub path: PathBuf,
-}
-
-/// A host path that a VM sees through its share: `host` is mounted at `share`, the guest finds it at `guest`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShareMount {
-    /// Path on the host.
-    pub host: PathBuf,
-    /// Path below the share's root.
-    pub share: PathBuf,
-    /// Path in the guest.
-    pub guest: PathBuf,
 }
 
 /// One more process in a running container.

@@ -1,10 +1,10 @@
-//! What the shim of a VM sandbox is told when it shall boot (the pod protocol's `Boot`), and what it answers. Both are JSON.
+//! What the shim of a VM sandbox is told when it has to boot ([`Boot`](crate::Boot)), and what it answers.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::GuestSetup;
+use crate::guest::GuestSetup;
 
 /// The whole of a VM. Its descriptors come along: [`BOOT_CONSOLE`], [`BOOT_MESSAGES`], and with `mac` [`BOOT_TAP`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct BootConfig {
     pub mac: Option<[u8; 6]>,
     /// Path of the VMM's cgroup below each hierarchy's root; it exists.
     pub vmm_cgroup: String,
-    /// The same of the file server.
+    /// Path of the file server's cgroup, likewise.
     pub file_server_cgroup: String,
     /// Passed on to the agent; the shim fills in `powered_on`.
     pub setup: GuestSetup,
@@ -39,7 +39,7 @@ pub struct BootConfig {
 
 /// Index of the descriptor that takes the guest's console: a file whose size is sealed.
 pub const BOOT_CONSOLE: usize = 0;
-/// Index of the descriptor that takes the messages of VMM and file server: likewise.
+/// Index of the descriptor that takes the messages of VMM and file server: such a file as well.
 pub const BOOT_MESSAGES: usize = 1;
 /// Index of the tap's descriptor.
 pub const BOOT_TAP: usize = 2;

@@ -3,17 +3,18 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
-use cofferdam_pod_api::{Empty, Outcome, Resources, StatsReply, StatusList, status_to};
-use cofferdam_sandbox::{ContainerSpec, ContainerState, ContainerStatus, PodError};
-use oci_spec::runtime::LinuxResources;
+use cofferdam_container::{Launched, LaunchedStreams};
+use cofferdam_pod_api::{
+    ContainerState, ContainerStatus, Create, Empty, Outcome, PodError, Resources, StatsReply, StatusList, Update,
+    status_to,
+};
 use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::process::{Input, Output, Process, Role};
-use super::{Container, Engine};
-use crate::runner::{Launched, LaunchedStreams};
+use super::state::{Engine, SupervisedContainer};
 use crate::serve::{Context, Token, kind};
 
 /// How long a killed process may take to end before its deletion fails.
@@ -21,13 +22,14 @@ const KILLED: Duration = Duration::from_secs(5);
 
 const DONE: Outcome = Outcome::Empty(Empty {});
 
-pub(super) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, PodError> {
-    serde_json::from_slice(bytes).map_err(|error| PodError::Invalid(format!("{what}: {error}")))
-}
-
 impl Engine {
-    pub(super) fn create(&mut self, cx: &mut Context, spec: &[u8], log: Option<OwnedFd>) -> Result<Outcome, PodError> {
-        let spec: ContainerSpec = parse(spec, "container spec")?;
+    pub(super) fn create(
+        &mut self,
+        cx: &mut Context,
+        create: &Create,
+        log: Option<OwnedFd>,
+    ) -> Result<Outcome, PodError> {
+        let spec = create.content()?;
         if self.stopping.is_some() || self.dying.is_some() {
             return Err(PodError::State("the sandbox is being stopped".into()));
         }
@@ -44,7 +46,7 @@ impl Engine {
         let created = self.pod().and_then(|pod| pod.create(&spec));
         let (handle, launched) = created.inspect_err(|_| self.sink.close(&spec.id))?;
         let process = self.adopt(cx, Role::Container(spec.id.clone()), launched);
-        let container = Container {
+        let container = SupervisedContainer {
             handle,
             state: ContainerState::Created,
             process: Some(process),
@@ -158,17 +160,15 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn update(&mut self, id: &str, resources: &[u8]) -> Result<Outcome, PodError> {
-        let resources: LinuxResources = parse(resources, "resources")?;
-        let applied = self.container(id)?.handle.update(&resources)?;
-        let resources = serde_json::to_vec(&applied).map_err(|error| PodError::Failed(error.to_string()))?;
-        Ok(Outcome::Resources(Resources { resources }))
+    pub(super) fn update(&mut self, update: &Update) -> Result<Outcome, PodError> {
+        let resources = update.content()?;
+        let applied = self.container(&update.container)?.handle.update(&resources)?;
+        Ok(Outcome::Resources(Resources::new(&applied)?))
     }
 
     pub(super) fn stats(&mut self, id: &str) -> Result<Outcome, PodError> {
         let stats = if id.is_empty() { self.pod()?.stats()? } else { self.container(id)?.handle.stats()? };
-        let stats = serde_json::to_vec(&stats).map_err(|error| PodError::Failed(error.to_string()))?;
-        Ok(Outcome::StatsReply(StatsReply { stats }))
+        Ok(Outcome::StatsReply(StatsReply::new(&stats)?))
     }
 
     pub(super) fn reopen(&mut self, id: &str, log: Option<OwnedFd>) -> Result<Outcome, PodError> {

@@ -1,7 +1,7 @@
 //! The shim of a VM between a daemon and a guest, both played by the test: what a guest does right, and what it is killed for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
 
-#[path = "remote/bed.rs"]
+#[path = "relay/bed.rs"]
 mod bed;
 
 use std::time::Duration;

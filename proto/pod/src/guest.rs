@@ -1,11 +1,11 @@
-//! What the agent in a VM is told before it serves (the pod protocol's `Setup`). It comes as JSON.
+//! What the agent in a VM is told before it serves ([`Setup`](crate::Setup)), and the names that the two sides of a guest agree on.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::NamespaceMode;
+use crate::namespaces::NamespaceMode;
 
 /// Name of the virtio-serial port for requests.
 pub const CONTROL_PORT: &str = "cofferdam.control";
@@ -37,7 +37,7 @@ pub struct GuestSetup {
     pub link: Option<GuestLink>,
     /// Time of the guest's power-on, nanoseconds since the epoch.
     pub powered_on: u64,
-    /// For the random number generator, secret: every boot another one. [`MIN_SEED`] to 512 bytes.
+    /// Secret bytes for the random number generator, new for every boot: [`MIN_SEED`] to 512 of them.
     pub seed: Vec<u8>,
     /// Seccomp program of the init of a shared PID namespace; empty: none.
     #[serde(default)]
@@ -49,12 +49,12 @@ pub struct GuestSetup {
 pub struct GuestLink {
     /// MAC address that the interface must have.
     pub mac: [u8; 6],
-    /// Of the permanent neighbours behind the gateways.
+    /// MAC address of the gateways, which are permanent neighbours.
     pub gateway_mac: [u8; 6],
     /// Addresses, each alone on the link (/32 or /128).
     pub addresses: Vec<IpAddr>,
     /// Link-local gateways.
     pub gateways: Vec<IpAddr>,
-    /// Bytes.
+    /// MTU in bytes.
     pub mtu: u32,
 }

@@ -2,7 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::IdMap;
+/// One range of an id mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMap {
+    /// First id inside.
+    pub container: u32,
+    /// First id on the host.
+    pub host: u32,
+    /// Number of ids.
+    pub size: u32,
+}
 
 /// Where a pod stands in one kind of namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,21 +1,19 @@
 //! What comes from the guest. Each error here is nonsense, and the end of the VM.
 
-use std::time::SystemTime;
-
 use cofferdam_pod_api::{
-    Body, Booted, Error, ExitReport, Exited, HelloReply, Log, LogAck, MAX_DATA, Op, Outcome, Response, STDERR, STDOUT,
-    Setup, VERSIONS, event, status_to,
+    Body, Booted, Empty, Error, ExitReport, HelloReply, Op, Outcome, Response, Setup, StreamExit, VERSIONS,
 };
-use cofferdam_sandbox::{ContainerExit, ContainerState};
 
-use super::forward::{Expects, Pending};
-use super::{Phase, RemoteBackend, RemoteContainer};
+use super::ending::announce;
+use super::questions::{Expects, Pending};
+use super::state::{Phase, Relay};
 use crate::serve::{Context, Fault, Ready};
 
 /// Longest message of a guest's error, characters.
 const MESSAGE: usize = 1024;
 
-impl RemoteBackend {
+impl Relay {
+    /// A port of the guest may be read.
     pub(super) fn guest_ready(&mut self, cx: &mut Context, port: usize, ready: Ready) {
         if !ready.read {
             return;
@@ -28,8 +26,8 @@ impl RemoteBackend {
         if let Err(fault) = handled {
             return self.broken(cx, &fault);
         }
-        if std::mem::take(&mut self.unacknowledged) {
-            self.send(Body::LogAck(LogAck { sequence: self.sequence }));
+        if let Some(acknowledgement) = self.containers.acknowledgement() {
+            self.send(Body::LogAck(acknowledgement));
         }
     }
 
@@ -52,13 +50,13 @@ impl RemoteBackend {
             (Body::HelloReply(reply), _) if self.phase == Phase::Greeting => self.hello(cx, port, &reply),
             _ if !greeted => Err("a frame before its hello".into()),
             (Body::Response(response), 0) => self.response(cx, response),
-            (Body::StreamData(data), 1) => self.relay_data(cx, data),
-            (Body::StreamCredit(credit), 1) => self.relay_credit(cx, credit),
+            (Body::StreamData(data), 1) => Ok(to_daemon(cx, self.streams.data(data)?)),
+            (Body::StreamCredit(credit), 1) => Ok(to_daemon(cx, self.streams.credit(credit)?)),
             (Body::StreamExit(exit), 1) => {
-                self.relay_exit(cx, exit);
-                Ok(())
+                let error = exit.error.map(bounded);
+                Ok(to_daemon(cx, self.streams.exit(StreamExit { error, ..exit })))
             }
-            (Body::Log(log), 1) => self.log(&log),
+            (Body::Log(log), 1) => self.containers.log(&log),
             (Body::ExitReport(exit), 1) => self.exit(cx, exit),
             _ => Err("a frame that no agent sends".into()),
         }
@@ -81,14 +79,15 @@ impl RemoteBackend {
         if guest.greeted == [true; 2] {
             cx.wake = self.deadline;
             self.phase = Phase::SettingUp;
-            let config = std::mem::take(&mut self.setup);
-            self.ask(None, Op::Setup(Setup { config }), Expects::Setup);
+            let setup = self.setup.take().ok_or("a second set-up")?;
+            let setup = Setup::new(&setup).map_err(|error| error.to_string())?;
+            self.ask(None, Op::Setup(setup), Expects::Setup);
         }
         Ok(())
     }
 
     fn response(&mut self, cx: &mut Context, response: Response) -> Result<(), String> {
-        let Pending { origin, expects } = self.pending.remove(&response.id).ok_or("an answer to no question")?;
+        let Pending { origin, expects } = self.questions.answered(response.id).ok_or("an answer to no question")?;
         let outcome = match response.outcome.ok_or("an empty answer")? {
             Outcome::Error(error) => {
                 self.refused(cx, &expects, &error)?;
@@ -106,9 +105,9 @@ impl RemoteBackend {
         match expects {
             Expects::Setup => return Err(format!("its set-up failed: {}", shorten(&error.message))),
             Expects::Stop => self.drain(cx),
-            Expects::Created(id) => self.forget(id),
-            Expects::Started(id) => self.failed_to_start(id),
-            Expects::Opened(stream) => drop(self.streams.remove(stream)),
+            Expects::Created(id) => self.containers.forget(id),
+            Expects::Started(id) => self.containers.failed_to_start(id),
+            Expects::Opened(stream) => self.streams.remove(*stream),
             Expects::Deleted(_) | Expects::Empty | Expects::Resources | Expects::Stats => {}
         }
         Ok(())
@@ -120,104 +119,43 @@ impl RemoteBackend {
                 self.phase = Phase::Ready;
                 cx.wake = None;
                 if let Some((origin, processes)) = self.boot.take() {
-                    cx.answer(origin, Ok(Outcome::Booted(Booted { processes })));
+                    cx.answer(origin, Booted::new(&processes).map(Outcome::Booted));
                 }
             }
             (Expects::Stop, Outcome::Empty(_)) => self.drain(cx),
-            (Expects::Deleted(id), Outcome::Empty(done)) => {
-                self.forget(id);
-                return Ok(Outcome::Empty(done));
+            (Expects::Deleted(id), Outcome::Empty(_)) => self.containers.forget(id),
+            (Expects::Created(id), Outcome::Status(status)) => {
+                return self.containers.told(id, &status, false).map(Outcome::Status);
             }
-            (Expects::Created(id) | Expects::Started(id), Outcome::Status(status)) => {
-                let container = self.containers.get_mut(id).ok_or("the status of a forgotten container")?;
-                if status.id != *id {
-                    return Err("the status of another container".into());
-                }
-                if container.status.state != ContainerState::Exited {
-                    container.status.pid = status.pid;
-                    if matches!(expects, Expects::Started(_)) {
-                        container.status.state = ContainerState::Running;
-                        container.status.started_at = Some(SystemTime::now());
-                    }
-                }
-                return Ok(Outcome::Status(status_to(&container.status)));
+            (Expects::Started(id), Outcome::Status(status)) => {
+                return self.containers.told(id, &status, true).map(Outcome::Status);
             }
-            (Expects::Opened(_) | Expects::Empty, Outcome::Empty(done)) => return Ok(Outcome::Empty(done)),
+            (Expects::Opened(_) | Expects::Empty, Outcome::Empty(_)) => {}
             (Expects::Resources, Outcome::Resources(resources)) => return Ok(Outcome::Resources(resources)),
             (Expects::Stats, Outcome::StatsReply(stats)) => return Ok(Outcome::StatsReply(stats)),
             _ => return Err("an answer to another question".into()),
         }
-        Ok(Outcome::Empty(cofferdam_pod_api::Empty {}))
-    }
-
-    fn forget(&mut self, id: &str) {
-        self.containers.remove(id);
-        self.exits.release(id);
-    }
-
-    // Its end is the answer to start, and no event follows.
-    fn failed_to_start(&mut self, id: &str) {
-        if let Some(container) = self.containers.get_mut(id)
-            && container.status.state == ContainerState::Created
-        {
-            container.status.pid = 0;
-        }
-    }
-
-    fn numbered(&mut self, sequence: u64, container: &str) -> Result<&mut RemoteContainer, String> {
-        if sequence != self.sequence + 1 {
-            return Err(format!("log frame {sequence} after {}", self.sequence));
-        }
-        self.sequence = sequence;
-        self.unacknowledged = true;
-        let container = self.containers.get_mut(container).ok_or("the log of an unknown container")?;
-        match container.status.state {
-            ContainerState::Exited => Err("the log of a container that has exited".into()),
-            _ => Ok(container),
-        }
-    }
-
-    fn log(&mut self, log: &Log) -> Result<(), String> {
-        let container = self.numbered(log.sequence, &log.container)?;
-        if log.data.len() > MAX_DATA || ![STDOUT, STDERR].contains(&log.channel) {
-            return Err("a log frame that cannot be".into());
-        }
-        container.log.write(log.channel, &log.data);
-        if log.eof {
-            container.log.finish(log.channel);
-        }
-        Ok(())
+        Ok(Outcome::Empty(Empty {}))
     }
 
     fn exit(&mut self, cx: &mut Context, report: ExitReport) -> Result<(), String> {
-        let container = self.numbered(report.sequence, &report.container)?;
-        if !(0..=255).contains(&report.code) {
-            return Err(format!("exit code {}", report.code));
-        }
-        container.log.finish_all();
-        let exit =
-            ContainerExit { container: report.container, code: report.code, oom: report.oom, at: SystemTime::now() };
-        container.status.state = ContainerState::Exited;
-        container.status.pid = 0;
-        container.status.exit = Some(exit.clone());
-        self.record(cx, &exit);
+        let exit = self.containers.exit(report)?;
+        announce(cx, &exit);
         if self.drained {
             self.drain(cx);
         }
         Ok(())
     }
+}
 
-    /// Records an exit, then tells it.
-    pub(super) fn record(&mut self, cx: &mut Context, exit: &ContainerExit) {
-        if let Err(error) = self.exits.record(exit) {
-            eprintln!("exit record of {}: {error}", exit.container);
-        }
-        cx.announce(event::Kind::Exited(Exited::from(exit)));
+fn to_daemon(cx: &mut Context, frame: Option<(u32, Body)>) {
+    if let Some((connection, body)) = frame {
+        cx.send(connection, body);
     }
 }
 
 /// An error of the guest, of a length that fits everywhere.
-pub(super) fn bounded(error: Error) -> Error {
+fn bounded(error: Error) -> Error {
     Error { message: shorten(&error.message), ..error }
 }
 

@@ -1,9 +1,9 @@
-//! Between the protocol's messages and the types of `cofferdam_sandbox`.
+//! States and exits of containers between their types and their messages.
 
-use cofferdam_sandbox::{ContainerExit, ContainerState, ContainerStatus, PodError};
-
-use crate::exits::{nanos, time};
-use crate::{Error, ErrorKind, Exited, Status};
+use crate::clock::{nanos, time};
+use crate::error::PodError;
+use crate::state::{ContainerExit, ContainerState, ContainerStatus};
+use crate::{Exited, Status};
 
 impl From<&ContainerExit> for Exited {
     fn from(exit: &ContainerExit) -> Self {
@@ -47,29 +47,4 @@ pub fn status_from(status: Status) -> Result<ContainerStatus, PodError> {
         started_at: (status.started_at != 0).then(|| time(status.started_at)),
         exit: status.exit.map(ContainerExit::from),
     })
-}
-
-/// An error as it is sent.
-pub fn error_to(error: &PodError) -> Error {
-    let (kind, message) = match error {
-        PodError::Failed(message) => (ErrorKind::Failed, message),
-        PodError::Gone(message) => (ErrorKind::Gone, message),
-        PodError::NotFound(message) => (ErrorKind::NotFound, message),
-        PodError::State(message) => (ErrorKind::State, message),
-        PodError::Invalid(message) => (ErrorKind::Invalid, message),
-        PodError::Protocol(message) => (ErrorKind::Protocol, message),
-    };
-    Error { kind: kind.into(), message: message.clone() }
-}
-
-/// An error as it came; a kind of a later version is a plain failure.
-pub fn error_from(error: Error) -> PodError {
-    match error.kind() {
-        ErrorKind::Failed => PodError::Failed(error.message),
-        ErrorKind::Gone => PodError::Gone(error.message),
-        ErrorKind::NotFound => PodError::NotFound(error.message),
-        ErrorKind::State => PodError::State(error.message),
-        ErrorKind::Invalid => PodError::Invalid(error.message),
-        ErrorKind::Protocol => PodError::Protocol(error.message),
-    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::PodNamespaces;
+use crate::namespaces::PodNamespaces;
 
 /// The whole of a shim's configuration; it comes as JSON in a file descriptor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
