@@ -6,10 +6,10 @@ mod bed;
 
 use std::time::{Duration, Instant};
 
+use bed::fake_pod::{FakeExec, FakeOp};
 use bed::{Bed, container, eventually, pod};
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_cri_api::v1::runtime_service_server::RuntimeService;
-use cofferdam_pod_client::fake::{FakeExec, FakeOp};
 use cofferdam_sandbox::PodError;
 use futures::StreamExt;
 use tonic::{Code, Request};

@@ -4,8 +4,8 @@
 
 mod bed;
 
+use bed::fake_pod::FakeOp;
 use bed::{Bed, container, eventually, pod};
-use cofferdam_pod_client::fake::FakeOp;
 use cofferdam_sandbox::PodError;
 
 #[tokio::test]

@@ -25,6 +25,7 @@
 mod boot;
 mod clock;
 mod codec;
+mod common;
 mod container;
 mod content;
 mod credit;
@@ -41,6 +42,7 @@ mod status;
 
 pub use boot::{BOOT_CONSOLE, BOOT_MESSAGES, BOOT_TAP, BootConfig, BootedProcesses};
 pub use codec::{Decoder, FrameError, encode};
+pub use common::{Error, ErrorKind, Exited};
 pub use container::{ContainerRootfs, ContainerSpec, ExecSpec, Stdio};
 pub use credit::{Receive, Send, WINDOW};
 pub use error::{PodError, error_from, error_to};
@@ -50,14 +52,13 @@ pub use exits::{
 pub use guest::{CONTROL_PORT, DATA_PORT, GUEST_CGROUP, GuestLink, GuestSetup, MIN_SEED, SHARE_DIR, SHARE_TAG};
 pub use hello::{MAGIC, Negotiation, VERSIONS, answer, opening, sync_after_magic};
 pub use messages::{
-    Body, Event, ExitReport, Exited, Frame, Gone, Hello, HelloReply, Log, LogAck, Port, StreamClose, StreamCredit,
-    StreamData, StreamExit, event,
+    Body, Event, ExitReport, Frame, Gone, Hello, HelloReply, Log, LogAck, Port, StreamClose, StreamCredit, StreamData,
+    StreamExit, event,
 };
 pub use namespaces::{IdMap, NamespaceMode, PodNamespaces, UserNamespace};
 pub use ops::{
-    Attach, Boot, Booted, Create, Delete, Dial, Empty, Error, ErrorKind, Exec, GetStats, KillStream, List, Op, Outcome,
-    ReopenLog, Request, Resize, Resources, Response, Setup, Signal, Start, StatsReply, Status, StatusList, Stop,
-    Update,
+    Attach, Boot, Booted, Create, Delete, Dial, Empty, Exec, GetStats, KillStream, List, Op, Outcome, ReopenLog,
+    Request, Resize, Resources, Response, Setup, Signal, Start, StatsReply, Status, StatusList, Stop, Update,
 };
 pub use shim::{ShimConfig, ShimKind, ShimNamespaces};
 pub use state::{ContainerExit, ContainerState, ContainerStatus, Stats};

@@ -2,7 +2,8 @@
 
 use prost::{Message, Oneof};
 
-use crate::{Request, Response};
+use crate::common::Error;
+use crate::ops::{Request, Response};
 
 /// What is sent: one body.
 #[derive(Clone, PartialEq, Message)]
@@ -126,28 +127,11 @@ pub mod event {
     pub enum Kind {
         /// A container ended; its record is durable.
         #[prost(message, tag = "1")]
-        Exited(super::Exited),
+        Exited(crate::common::Exited),
         /// The sandbox is dead; the last frame.
         #[prost(message, tag = "2")]
         Gone(super::Gone),
     }
-}
-
-/// How a container ended.
-#[derive(Clone, PartialEq, Message)]
-pub struct Exited {
-    /// Container id.
-    #[prost(string, tag = "1")]
-    pub container: String,
-    /// Exit code.
-    #[prost(int32, tag = "2")]
-    pub code: i32,
-    /// The OOM killer was at work.
-    #[prost(bool, tag = "3")]
-    pub oom: bool,
-    /// Nanoseconds since the epoch.
-    #[prost(int64, tag = "4")]
-    pub at: i64,
 }
 
 /// Why a sandbox is dead.
@@ -200,7 +184,7 @@ pub struct StreamExit {
     pub code: i32,
     /// What went wrong.
     #[prost(message, optional, tag = "3")]
-    pub error: Option<crate::Error>,
+    pub error: Option<Error>,
 }
 
 /// The requester has dropped a stream: an attach ends, a connection closes, an exec goes on with its output discarded.

@@ -2,6 +2,8 @@
 
 use prost::{Message, Oneof};
 
+use crate::common::{Error, Exited};
+
 /// Asks for one operation.
 #[derive(Clone, PartialEq, Message)]
 pub struct Request {
@@ -104,35 +106,6 @@ pub enum Outcome {
     /// The processes behind a VM.
     #[prost(message, tag = "8")]
     Booted(Booted),
-}
-
-/// Why an operation failed.
-#[derive(Clone, PartialEq, Message)]
-pub struct Error {
-    /// See [`ErrorKind`].
-    #[prost(enumeration = "ErrorKind", tag = "1")]
-    pub kind: i32,
-    /// For people.
-    #[prost(string, tag = "2")]
-    pub message: String,
-}
-
-/// The kinds of failure, as [`crate::PodError`] has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
-#[repr(i32)]
-pub enum ErrorKind {
-    /// Failed while doing it.
-    Failed = 0,
-    /// The sandbox is dead.
-    Gone = 1,
-    /// No such container, exec or stream.
-    NotFound = 2,
-    /// Not in this state.
-    State = 3,
-    /// The request is wrong.
-    Invalid = 4,
-    /// The protocol does not allow it.
-    Protocol = 5,
 }
 
 /// Sets a container up to just before execve.
@@ -318,7 +291,7 @@ pub struct Status {
     pub started_at: i64,
     /// How it ended.
     #[prost(message, optional, tag = "5")]
-    pub exit: Option<crate::Exited>,
+    pub exit: Option<Exited>,
 }
 
 /// All containers.

@@ -8,7 +8,7 @@ use rustix::mount::{
 };
 use rustix::process::{chdir, chroot};
 
-use crate::BootError;
+use crate::error::BootError;
 
 /// A file system that is always there.
 struct Kernel {

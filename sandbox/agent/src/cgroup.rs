@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::BootError;
+use crate::error::BootError;
 
 /// Where cgroup2 is mounted.
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";

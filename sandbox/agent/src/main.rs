@@ -8,6 +8,7 @@
 mod boot;
 mod cgroup;
 mod console;
+mod error;
 mod modules;
 mod ports;
 mod setup;
@@ -17,20 +18,7 @@ use std::time::Instant;
 use cofferdam_pod_api::{CONTROL_PORT, DATA_PORT};
 use cofferdam_supervisor::{End, serve_ports};
 
-/// Why the guest cannot come up.
-#[derive(Debug, thiserror::Error)]
-#[error("{step}: {source}")]
-struct BootError {
-    step: String,
-    source: std::io::Error,
-}
-
-impl BootError {
-    fn at(step: impl Into<String>) -> impl FnOnce(std::io::Error) -> BootError {
-        let step = step.into();
-        move |source| BootError { step, source }
-    }
-}
+use crate::error::BootError;
 
 fn main() {
     // Started by hand on some machine it must not mount over it, nor turn it off.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cofferdam_sys::machine::load_module;
 
-use crate::BootError;
+use crate::error::BootError;
 
 const DIR: &str = "/modules";
 

@@ -10,7 +10,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProto
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
-use crate::BootError;
+use crate::error::BootError;
 
 const CLASS: &str = "/sys/class/virtio-ports";
 /// The host tells the names right after the driver is there; under emulation on a busy machine that may take a while.

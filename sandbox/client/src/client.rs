@@ -12,12 +12,9 @@ use cofferdam_sandbox::{
 use oci_spec::runtime::LinuxResources;
 use tokio::sync::broadcast;
 
+use crate::link::unexpected;
 use crate::shim::Shim;
 use crate::streams::Opening;
-
-pub(crate) fn unexpected() -> PodError {
-    PodError::Protocol("an answer to another question".into())
-}
 
 impl Shim {
     async fn ask(&self, op: Op) -> Result<Outcome, PodError> {

@@ -52,7 +52,7 @@ fn reap(pidfd: BorrowedFd<'_>) -> Option<String> {
 }
 
 /// Kills what a dead shim ran and answers what it recorded. Blocks for as long as that takes.
-pub(crate) fn bury(dir: &Path) -> Records {
+pub(crate) fn kill_what_it_ran(dir: &Path) -> Records {
     let records = read_slots(&std::fs::read(dir.join(EXITS_FILE)).unwrap_or_default());
     for path in &records.cgroups {
         if let Err(error) = cgroup::kill(path) {

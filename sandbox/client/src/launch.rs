@@ -52,8 +52,8 @@ impl Launcher {
         Ok(Launcher { binary: Binary::load(binary).map_err(named)? })
     }
 
-    /// Starts a shim and waits until it has made what its config says. The directory of the pod is made if it is missing. On error no shim is left;
-    /// what it had made is removed by the caller, who knows what that can be.
+    /// Starts a shim and waits until it has made what its config says. The directory of the pod is made if it is missing.
+    /// On error no shim is left; what it had made is removed by the caller, who knows what that can be.
     pub async fn launch(&self, config: &ShimConfig) -> Result<Arc<Shim>, SandboxError> {
         let failed = |error: io::Error| SandboxError::failed(format!("start of the shim of pod {}", config.id), error);
         let (identity, pidfd) = self.spawn(config).map_err(failed)?;
@@ -118,7 +118,7 @@ impl Launcher {
                 Err(reason) => format!("its shim is gone: {reason}"),
             };
         let dir = dir.to_owned();
-        let records = tokio::task::spawn_blocking(move || death::bury(&dir)).await;
+        let records = tokio::task::spawn_blocking(move || death::kill_what_it_ran(&dir)).await;
         let records = records.map_err(|error| SandboxError::failed("end of a dead shim's containers", error))?;
         Ok(Adopted::Dead { reason: records.gone.unwrap_or(reason), exits: records.exits })
     }

@@ -1,23 +1,25 @@
 //! The pod protocol's client: starts, adopts and talks to shims.
 //!
 //! * [`Launcher`] starts a shim from a sealed copy of its binary, or finds one again after a restart ([`Launcher::adopt`]);
-//! * [`Shim`] is one live shim: its [`cofferdam_sandbox::PodClient`], its identity, its end;
-//! * [`fake`] is a pod without any process, for the tests of others.
+//! * [`Shim`] is one live shim: its [`cofferdam_sandbox::PodClient`], its identity, its end.
 //!
 //! A shim's death is noticed by its pidfd, never by a guess; what its containers left is killed before it is told
 //! ([`cofferdam_sandbox::PodEvent::Gone`]).
 
 mod binary;
+mod blocking;
 pub mod cgroup;
 mod client;
 mod death;
-pub mod fake;
 pub mod identity;
+mod incoming;
 mod launch;
 mod link;
+mod lock;
 mod shim;
 mod socket;
 mod streams;
 
+pub use blocking::blocking;
 pub use launch::{Adopted, Launcher};
 pub use shim::Shim;

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use cofferdam_pod_api::{
     Body, Decoder, MAX_FDS, MAX_FRAME, Op, Outcome, Request, StreamCredit, encode, error_from, opening,
@@ -18,7 +18,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::streams::Incoming;
+use crate::incoming::Incoming;
+use crate::lock::lock;
 
 /// Bytes to be sent, and the descriptors that go with the first of them.
 struct Outgoing {
@@ -41,9 +42,9 @@ struct State {
     streams: HashMap<u32, Incoming>,
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere leaves no state half-changed here: all changes are single inserts and removes.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// An answer that does not fit the request.
+pub(crate) fn unexpected() -> PodError {
+    PodError::Protocol("an answer to another question".into())
 }
 
 impl Link {

@@ -17,9 +17,9 @@ use cofferdam_sandbox::{ContainerExit, ContainerState, PodClient, PodError, PodE
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::{broadcast, watch};
 
-use crate::client::unexpected;
 use crate::death::{self, PidFd};
-use crate::link::{Connection, Link, lock};
+use crate::link::{Connection, Link, unexpected};
+use crate::lock::lock;
 use crate::socket;
 
 /// Events that a slow subscriber may be behind before it misses some (and must list).
@@ -113,8 +113,8 @@ impl Shim {
         }
     }
 
-    /// Kills all containers, lets the shim record their exits and undo what it made, and waits for its end. A shim that does not answer is killed
-    /// with all it ran. Success if it is gone already.
+    /// Kills all containers, lets the shim record their exits and undo what it made, and waits for its end. A shim that
+    /// does not answer is killed with all it ran. Success if it is gone already.
     pub async fn stop(&self) -> Result<(), PodError> {
         let asked = async {
             if let Ok(link) = self.link() {
@@ -174,7 +174,7 @@ impl Shim {
         }
         let _ = pidfd_send_signal(&*self.pidfd, Signal::KILL);
         let status = self.pidfd.ended().await;
-        self.bury(status).await;
+        self.conclude(status).await;
     }
 
     /// A lost connection is either the shim's end or an accident.
@@ -197,9 +197,9 @@ impl Shim {
     }
 
     /// The shim is dead: whatever it ran is killed, exits that it recorded are told, and then its end.
-    async fn bury(&self, status: Option<String>) {
+    async fn conclude(&self, status: Option<String>) {
         let dir = self.dir.clone();
-        let records = tokio::task::spawn_blocking(move || death::bury(&dir)).await.unwrap_or_default();
+        let records = tokio::task::spawn_blocking(move || death::kill_what_it_ran(&dir)).await.unwrap_or_default();
         records.exits.into_iter().for_each(|exit| self.exited(exit));
         let mut state = lock(&self.state);
         let reason = state.last_word.take().or(records.gone).unwrap_or_else(|| match status {

@@ -3,68 +3,18 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use cofferdam_pod_api::{
-    Body, KillStream, MAX_DATA, Op, Receive, Resize, STDERR, STDIN, STDOUT, Send, StreamClose, StreamCredit, StreamData,
+    Body, KillStream, MAX_DATA, Op, Receive, Resize, STDERR, STDIN, STDOUT, StreamClose, StreamCredit, StreamData,
 };
 use cofferdam_sandbox::{ByteStreams, PodError, Reader, Streams, Writer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::link::{Link, lock};
-
-/// What the connection holds of a stream.
-pub(crate) struct Incoming {
-    outputs: [Option<mpsc::UnboundedSender<Vec<u8>>>; 2],
-    input: Arc<Mutex<Input>>,
-    exit: oneshot::Sender<Result<i32, PodError>>,
-}
-
-#[derive(Default)]
-struct Input {
-    credit: Send,
-    over: bool,
-    waker: Option<Waker>,
-}
-
-impl Incoming {
-    /// Data came. `false`: nobody reads it.
-    pub(crate) fn data(&mut self, data: StreamData) -> bool {
-        let index = data.channel.wrapping_sub(STDOUT) as usize;
-        let Some(output) = self.outputs.get_mut(index) else { return false };
-        let taken = match output {
-            Some(sender) if !data.data.is_empty() => sender.send(data.data).is_ok(),
-            Some(_) => true,
-            None => false,
-        };
-        if data.eof || !taken {
-            *output = None;
-        }
-        taken
-    }
-
-    /// More input may be sent.
-    pub(crate) fn credit(&mut self, bytes: u32) -> Result<(), PodError> {
-        let mut input = lock(&self.input);
-        if !input.credit.granted(bytes) {
-            return Err(PodError::Protocol("credit that was never taken".into()));
-        }
-        input.waker.take().into_iter().for_each(Waker::wake);
-        Ok(())
-    }
-
-    /// The stream is over.
-    pub(crate) fn end(self, result: Result<i32, PodError>) {
-        {
-            let mut input = lock(&self.input);
-            input.over = true;
-            input.waker.take().into_iter().for_each(Waker::wake);
-        }
-        drop(self.outputs);
-        let _ = self.exit.send(result);
-    }
-}
+use crate::incoming::{Incoming, Input};
+use crate::link::Link;
+use crate::lock::lock;
 
 /// Held by everything that is left of a stream; when the last is dropped, the shim is told.
 struct Hold {
@@ -185,8 +135,7 @@ impl Opening {
         let input = Arc::new(Mutex::new(Input::default()));
         let (stdout_in, stdout) = channel(stdout);
         let (stderr_in, stderr) = channel(stderr);
-        let stream =
-            link.open_stream(Incoming { outputs: [stdout_in, stderr_in], input: input.clone(), exit: sent })?;
+        let stream = link.open_stream(Incoming::new([stdout_in, stderr_in], input.clone(), sent))?;
         let hold = Arc::new(Hold { link: link.clone(), stream });
         Ok(Opening { stream, hold, input, outputs: [stdout, stderr], exit })
     }

@@ -3,7 +3,7 @@
 use cofferdam_pod_api::ContainerSpec;
 use oci_spec::runtime::{Linux, Process};
 
-use crate::Error;
+use crate::error::{Error, refuse};
 use crate::options::Options;
 
 /// Whether every field of the spec can be honoured.
@@ -71,10 +71,6 @@ fn set(text: &Option<String>) -> bool {
 
 fn filled<T>(list: &Option<Vec<T>>) -> bool {
     list.as_ref().is_some_and(|l| !l.is_empty())
-}
-
-pub(crate) fn refuse(field: &str, present: bool, reason: &str) -> Result<(), Error> {
-    if present { Err(Error::refused(field, reason)) } else { Ok(()) }
 }
 
 #[cfg(test)]

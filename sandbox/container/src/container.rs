@@ -7,11 +7,10 @@ use cofferdam_pod_api::{ContainerSpec, ExecSpec, Stats};
 use oci_spec::runtime::{LinuxResources, Process};
 use rustix::process::Signal;
 
-use crate::Error;
 use crate::cgroup::Cgroup;
 use crate::check::check_process;
-use crate::error::Step;
-use crate::launch;
+use crate::error::{Error, Step};
+use crate::exec;
 use crate::namespaces::PodNamespaceFds;
 use crate::stdio::Launched;
 use crate::wire::{Channel, Message};
@@ -20,10 +19,10 @@ use crate::wire::{Channel, Message};
 #[derive(Debug)]
 pub struct Container {
     name: String,
-    pub(crate) cgroup: Cgroup,
-    pub(crate) pod: Rc<PodNamespaceFds>,
-    pub(crate) first: Rc<OwnedFd>,
-    pub(crate) seccomp: Vec<u8>,
+    cgroup: Cgroup,
+    pod: Rc<PodNamespaceFds>,
+    first: Rc<OwnedFd>,
+    seccomp: Vec<u8>,
     oom_score_adj: Option<i32>,
     /// Until it is started.
     channel: Option<Channel>,
@@ -68,7 +67,8 @@ impl Container {
         if process.oom_score_adj().is_none() {
             process.set_oom_score_adj(self.oom_score_adj);
         }
-        launch::exec(self, &process, spec.stdin)
+        let Container { pod, cgroup, first, seccomp, .. } = self;
+        exec::exec(&exec::Joined { pod, cgroup, first, seccomp }, &process, spec.stdin)
     }
 
     /// Signals every process of its cgroup; SIGKILL misses none, not even one that forks.

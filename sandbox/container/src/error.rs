@@ -47,6 +47,11 @@ impl From<Error> for PodError {
     }
 }
 
+/// Refuses a field if it is there.
+pub(crate) fn refuse(field: &str, present: bool, reason: &str) -> Result<(), Error> {
+    if present { Err(Error::refused(field, reason)) } else { Ok(()) }
+}
+
 /// Names the step that failed.
 pub(crate) trait Step<T> {
     fn step(self, step: &str) -> Result<T, Error>;

@@ -8,21 +8,17 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use cofferdam_pod_api::ContainerSpec;
-use cofferdam_sys::process::{
-    self, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
-    CLONE_PARENT, Spawned,
-};
-use cofferdam_sys::{cred, signal};
+use cofferdam_sys::process::{self, CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWPID, CLONE_PARENT, Spawned};
+use cofferdam_sys::signal;
 use oci_spec::runtime::Process;
 use rustix::process::Signal;
 
 use crate::cgroup::Cgroup;
-use crate::container::Container;
 use crate::error::Step;
 use crate::namespaces::{PodNamespaceFds, reap};
 use crate::stdio::{self, ChildStdio, Launched, LaunchedStreams};
 use crate::wire::{Channel, Message};
-use crate::{Error, devices, finish, inside, proc, stage};
+use crate::{Error, finish, inside, proc, stage};
 
 /// The PID namespace of a container.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +63,7 @@ pub(crate) fn container(plan: &Plan<'_>) -> Result<(Launched, Channel), Error> {
 }
 
 /// The messages of a set-up, up to `Ready`. What was forked is ended and reaped if it fails.
-fn await_ready(
+pub(crate) fn await_ready(
     first: Spawned,
     direct: bool,
     channel: Channel,
@@ -207,7 +203,7 @@ fn spawn_last(parent: &Channel, flags: i32, run: impl FnOnce() -> Result<i32, Er
 
 /// The same for one that is born in a PID namespace of others. Without no_new_privs it takes CAP_SYS_ADMIN to load a seccomp
 /// program, so that is done here, out of their sight; the program has to allow what follows, as other runtimes ask of it.
-fn run_last(of: &Process, program: &[u8], terminal: bool, parent: &Channel) -> Result<i32, Error> {
+pub(crate) fn run_last(of: &Process, program: &[u8], terminal: bool, parent: &Channel) -> Result<i32, Error> {
     if !crate::process::keeps_admin(of, program) {
         return spawn_last(parent, 0, || Ok(finish::run(of, program, terminal, parent)));
     }
@@ -218,7 +214,7 @@ fn run_last(of: &Process, program: &[u8], terminal: bool, parent: &Channel) -> R
     Ok(0)
 }
 
-fn guard(parent: &Channel, run: impl FnOnce() -> Result<i32, Error>) -> i32 {
+pub(crate) fn guard(parent: &Channel, run: impl FnOnce() -> Result<i32, Error>) -> i32 {
     let prepared = process::set_dumpable(false).step("prctl").and_then(|()| {
         signal::reset();
         run()
@@ -227,58 +223,4 @@ fn guard(parent: &Channel, run: impl FnOnce() -> Result<i32, Error>) -> i32 {
         parent.send_error(&error);
         127
     })
-}
-
-/// One more process in a container.
-pub(crate) fn exec(container: &Container, process: &Process, stdin: bool) -> Result<Launched, Error> {
-    let terminal = process.terminal().unwrap_or(false);
-    let owner = container.pod.host_ids(process.user().uid(), process.user().gid())?;
-    let (stdio, ours) = stdio::make(terminal, stdin, owner)?;
-    let (channel, theirs) = Channel::pair()?;
-    let birth = container.cgroup.birth()?;
-    let stager = process::spawn(0, birth.as_ref().map(AsFd::as_fd), || {
-        guard(&theirs, || {
-            container.cgroup.join()?;
-            stage::limits(process)?;
-            join(container)?;
-            let slave = if terminal { Some(open_terminal(&theirs)?) } else { None };
-            finish::settle(process, &container.seccomp, slave.as_ref())?;
-            finish::dress(&stdio, slave, &theirs)?;
-            run_last(process, &container.seccomp, terminal, &theirs)
-        })
-    })
-    .step("fork an exec")?;
-    drop(theirs);
-    let (launched, channel) = await_ready(stager, false, channel, ours, &container.cgroup)?;
-    let started = channel.send_go().and_then(|()| channel.receive());
-    match started {
-        Ok(Message::Closed) => Ok(launched),
-        other => {
-            // It ends by itself if it could not be executed.
-            let _ = rustix::process::pidfd_send_signal(&launched.pidfd, Signal::KILL);
-            reap(&launched.pidfd)?;
-            Err(match other {
-                Ok(Message::Failed(error)) | Err(error) => error,
-                _ => Error::failed("exec", "it answers what was not asked"),
-            })
-        }
-    }
-}
-
-fn join(container: &Container) -> Result<(), Error> {
-    let user = container.pod.user.is_some();
-    let flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
-    let flags = if user { flags | CLONE_NEWUSER } else { flags };
-    process::setns(container.first.as_fd(), flags).step("join the container")?;
-    if user {
-        cred::set_user(0, 0, &[]).step("become root of the pod's user namespace")?;
-    }
-    Ok(())
-}
-
-fn open_terminal(parent: &Channel) -> Result<OwnedFd, Error> {
-    let root = devices::own_root()?;
-    let (slave, master) = devices::terminal(root.as_fd())?;
-    parent.send_terminal(&master)?;
-    Ok(slave)
 }

@@ -10,6 +10,7 @@ mod check;
 mod container;
 mod devices;
 mod error;
+mod exec;
 mod finish;
 mod init;
 mod inside;

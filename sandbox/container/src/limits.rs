@@ -2,8 +2,7 @@
 
 use oci_spec::runtime::LinuxResources;
 
-use crate::Error;
-use crate::check::refuse;
+use crate::error::{Error, refuse};
 
 /// One write.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_pod_client::{Adopted, Launcher};
+use cofferdam_pod_client::{Adopted, Launcher, blocking};
 use cofferdam_sandbox::{Recovered, Sandbox, SandboxError, SandboxFactory, SandboxKind, SandboxRecord, SandboxSpec};
 
 use crate::sandbox::NamespaceSandbox;
@@ -80,12 +80,4 @@ impl SandboxFactory for NamespaceFactory {
         })
         .await
     }
-}
-
-/// Runs what waits for the kernel where it holds nobody up.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
-) -> Result<T, SandboxError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(SandboxError::failed("sandbox", error)))
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_pod_client::Shim;
+use cofferdam_pod_client::{Shim, blocking};
 use cofferdam_sandbox::{
     Attachment, ContainerSpec, LinkEnd, NetworkAttachment, PodClient, PodError, Sandbox, SandboxError, SandboxRecord,
     SandboxSpec,
 };
 
-use crate::factory::blocking;
 use crate::{leftovers, limits, plan};
 
 /// See the module.

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cofferdam_pod_api::{ShimConfig, ShimKind};
-use cofferdam_pod_client::{Adopted, Launcher, cgroup};
+use cofferdam_pod_client::{Adopted, Launcher, blocking, cgroup};
 use cofferdam_sandbox::{
     ContainerExit, Recovered, Sandbox, SandboxError, SandboxFactory, SandboxKind, SandboxRecord, SandboxSpec,
 };
 
 use crate::accel::{Choice, Found, choose};
-use crate::sandbox::{VmSandbox, blocking};
+use crate::sandbox::VmSandbox;
 use crate::state::{State, Uids};
 use crate::{VmConfig, boot, check, guest_memory, image, leftovers, share, size};
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use cofferdam_pod_api::BootedProcesses;
-use cofferdam_pod_client::{Shim, identity};
+use cofferdam_pod_client::{Shim, blocking, identity};
 use cofferdam_sandbox::{
     Attachment, ContainerSpec, LinkEnd, NetworkAttachment, PodClient, Sandbox, SandboxError, SandboxRecord, SandboxSpec,
 };
@@ -22,13 +22,6 @@ pub(crate) struct VmSandbox {
     pub(crate) state: State,
     pub(crate) shim: Arc<Shim>,
     pub(crate) record: Mutex<SandboxRecord>,
-}
-
-/// Runs what blocks where it may.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
-) -> Result<T, SandboxError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(SandboxError::failed("VM sandbox", error)))
 }
 
 impl VmSandbox {

@@ -52,28 +52,6 @@ const STILL_THERE: &[&[&str]] = &[
     &["cri/streaming/src/spdy/compress.rs", "cri/streaming/src/spdy/decode.rs", "cri/streaming/src/spdy/frame.rs"],
     &["cri/streaming/src/spdy/inbound.rs", "cri/streaming/src/spdy/shared.rs"],
     &["netpolicy/nft/src/holder.rs", "netpolicy/nft/src/holder/serve.rs"],
-    &["proto/pod/src/messages.rs", "proto/pod/src/ops.rs"],
-    &[
-        "sandbox/agent/src/boot.rs",
-        "sandbox/agent/src/cgroup.rs",
-        "sandbox/agent/src/main.rs",
-        "sandbox/agent/src/modules.rs",
-        "sandbox/agent/src/ports.rs",
-        "sandbox/agent/src/setup.rs",
-    ],
-    &["sandbox/client/src/client.rs", "sandbox/client/src/shim.rs"],
-    &["sandbox/client/src/link.rs", "sandbox/client/src/streams.rs"],
-    &["sandbox/container/src/check.rs", "sandbox/container/src/limits.rs"],
-    &["sandbox/container/src/container.rs", "sandbox/container/src/launch.rs"],
-    &["sandbox/namespace/src/factory.rs", "sandbox/namespace/src/sandbox.rs"],
-    &[
-        "sandbox/supervisor/src/engine/containers.rs",
-        "sandbox/supervisor/src/engine/ending.rs",
-        "sandbox/supervisor/src/engine/input.rs",
-        "sandbox/supervisor/src/engine/open.rs",
-        "sandbox/supervisor/src/engine/output.rs",
-    ],
-    &["sandbox/vm/src/image/mod.rs", "sandbox/vm/src/image/modules.rs", "sandbox/vm/src/image/source.rs"],
     &["tests/support/src/builder.rs", "tests/support/src/daemon.rs", "tests/support/src/lifecycle.rs"],
 ];
 

@@ -63,9 +63,8 @@ const IN_TESTS: &[&str] = &["proto/cri", "proto/pod", "proto/admin", "tests/supp
 
 /// A crate's tests that need one implementation more: folder -> folder.
 const IN_TESTS_OF: &[(&str, &[&str])] = &[
-    // The fake shim of the client's tests is the real one's engine; the server's tests run on fakes of the client.
+    // The client is tried on the real engine.
     ("sandbox/client", &["sandbox/supervisor", "sandbox/container"]),
-    ("cri/server", &["sandbox/client"]),
     // The image that the agent is booted in.
     ("sandbox/agent", &["sandbox/vm"]),
 ];

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cofferdam_netpolicy::{ContainerPort, Explanation, LocalPod, PolicyEngine, PolicyError};
-use cofferdam_pod_client::fake::FakePod;
 use cofferdam_sandbox::{
     Attachment, ContainerSpec, Lease, LinkEnd, NetworkAttachment, NetworkError, PodClient, PodLink, PodNetwork,
     ProcessIdentity, Recovered, Sandbox, SandboxError, SandboxFactory, SandboxKind, SandboxRecord, SandboxSpec,
@@ -13,6 +12,8 @@ use cofferdam_sandbox::{
 use cofferdam_tenant::{HostAccess, ResolveError, Tenant, TenantRegistry, TenantSpec};
 use ipnetwork::IpNetwork;
 use tokio::sync::Semaphore;
+
+use super::fake_pod::FakePod;
 
 /// What the fakes share.
 #[derive(Default)]

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod fake_pod;
 pub mod fakes;
 
 use std::path::Path;
@@ -12,9 +13,9 @@ use cofferdam_cri_api::v1 as cri;
 use cofferdam_cri_api::v1::runtime_service_server::RuntimeService;
 use cofferdam_cri_server::{Parts, Runtime, RuntimeServer, Settings};
 use cofferdam_image::{Helper, ImageConfig, ImageService, Limits};
-use cofferdam_pod_client::fake::FakePod;
 use cofferdam_seccomp::Seccomp;
 use cofferdam_store::Store;
+use fake_pod::FakePod;
 use fakes::{Fake, World};
 use sha2::{Digest, Sha256};
 use tonic::{Request, Status};

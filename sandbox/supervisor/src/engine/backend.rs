@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use cofferdam_pod_api::{Body, Empty, Op, Outcome, PodError, Setup};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
+use super::process::Role;
 use super::state::Engine;
 use crate::serve::{Backend, Context, Origin, Ready, StreamKey, Token, kind};
 
@@ -33,24 +34,23 @@ impl Backend for Engine {
             Op::Setup(setup) => self.setup(&setup),
             Op::Boot(_) => Err(PodError::Invalid("boot is for a VM sandbox".into())),
         };
+        self.settle(cx);
         cx.answer(origin, result);
     }
 
     fn frame(&mut self, cx: &mut Context, connection: u32, body: Body) -> Result<(), PodError> {
-        match body {
+        let handled = match body {
             Body::StreamData(data) => self.input(cx, (connection, data.stream), data),
             Body::StreamCredit(credit) => self.credit(cx, (connection, credit.stream), credit.channel, credit.bytes),
             Body::StreamClose(close) => {
                 self.close_stream(cx, (connection, close.stream));
                 Ok(())
             }
-            Body::LogAck(ack) => {
-                self.sink.acknowledged(ack.sequence)?;
-                self.resume_containers(cx);
-                Ok(())
-            }
+            Body::LogAck(ack) => self.sink.acknowledged(ack.sequence).map(|()| self.resume_containers(cx)),
             _ => Err(PodError::Protocol("not a stream's frame".into())),
-        }
+        };
+        self.settle(cx);
+        handled
     }
 
     fn ready(&mut self, cx: &mut Context, token: Token, ready: Ready) {
@@ -60,6 +60,7 @@ impl Backend for Engine {
             kind::PROCESS if ready.read => self.process_ended(cx, token.id),
             _ => {}
         }
+        self.settle(cx);
     }
 
     fn reaped(&mut self, cx: &mut Context, pid: u32, code: i32) {
@@ -69,11 +70,13 @@ impl Backend for Engine {
         } else if let Some(reason) = self.pod.as_mut().and_then(|pod| pod.dead()) {
             self.die(cx, reason);
         }
+        self.settle(cx);
     }
 
     fn disconnected(&mut self, cx: &mut Context, connection: u32) {
         let keys: Vec<StreamKey> = self.streams.keys().copied().filter(|(owner, _)| *owner == connection).collect();
         keys.into_iter().for_each(|key| self.close_stream(cx, key));
+        self.settle(cx);
     }
 }
 
@@ -86,6 +89,14 @@ impl Engine {
             }
             (Some(_), Some(_)) => Err(PodError::State("the guest is set up already".into())),
             (_, None) => Err(PodError::Invalid("set-up is for a guest".into())),
+        }
+    }
+
+    /// There may be room for input, or a connection was made.
+    fn input_ready(&mut self, cx: &mut Context, number: u32) {
+        match self.role(number) {
+            Some(Role::Dial(Some(_))) => self.dialled(cx, number),
+            _ => self.write_input(cx, number),
         }
     }
 

@@ -3,19 +3,16 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
-use cofferdam_container::{Launched, LaunchedStreams};
 use cofferdam_pod_api::{
     ContainerState, ContainerStatus, Create, Empty, Outcome, PodError, Resources, StatsReply, StatusList, Update,
     status_to,
 };
-use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use super::process::{Input, Output, Process, Role};
+use super::process::Role;
 use super::state::{Engine, SupervisedContainer};
-use crate::serve::{Context, Token, kind};
+use crate::serve::Context;
 
 /// How long a killed process may take to end before its deletion fails.
 const KILLED: Duration = Duration::from_secs(5);
@@ -58,33 +55,6 @@ impl Engine {
         self.containers.insert(spec.id.clone(), container);
         self.resume_output(cx, process);
         self.status(&spec.id)
-    }
-
-    /// Takes a new process in, and watches it.
-    pub(super) fn adopt(&mut self, cx: &mut Context, role: Role, launched: Launched) -> u32 {
-        let number = self.number();
-        let (output, input, terminal) = ends(launched.streams);
-        for fd in output.iter().flatten().map(|output| &output.fd).chain(input.iter().map(|input| &input.fd)) {
-            if let Ok(flags) = fcntl_getfl(fd) {
-                let _ = fcntl_setfl(fd, flags | OFlags::NONBLOCK);
-            }
-        }
-        let token = Token::new(kind::PROCESS, number);
-        if let Err(error) = cx.reactor.add(&launched.pidfd, token, EventFlags::IN | EventFlags::ONESHOT) {
-            eprintln!("watching process {}: {error}", launched.pid);
-        }
-        let process = Process {
-            role,
-            pid: launched.pid,
-            pidfd: Some(launched.pidfd),
-            output,
-            input,
-            terminal,
-            code: None,
-            streams: Vec::new(),
-        };
-        self.processes.insert(number, process);
-        number
     }
 
     pub(super) fn start(&mut self, id: &str) -> Result<Outcome, PodError> {
@@ -202,20 +172,4 @@ impl Engine {
 /// A signal by number, real-time ones included.
 pub(super) fn signal_of(number: i32) -> Result<Signal, PodError> {
     Signal::from_named_raw(number).ok_or_else(|| PodError::Invalid(format!("signal {number} is not known")))
-}
-
-type Ends = ([Option<Output>; 2], Option<Input>, Option<OwnedFd>);
-
-fn ends(streams: LaunchedStreams) -> Ends {
-    match streams {
-        LaunchedStreams::Pipes { stdin, stdout, stderr } => {
-            ([stdout.map(Output::new), stderr.map(Output::new)], stdin.map(Input::new), None)
-        }
-        // A duplicate for each direction, since each is watched for itself.
-        LaunchedStreams::Terminal(master) => {
-            let output = rustix::io::fcntl_dupfd_cloexec(&master, 3).ok().map(Output::new);
-            let input = rustix::io::fcntl_dupfd_cloexec(&master, 3).ok().map(Input::new);
-            ([output, None], input, Some(master))
-        }
-    }
 }

@@ -6,7 +6,7 @@ use cofferdam_pod_api::{ContainerExit, ContainerState, Empty, Outcome};
 use rustix::process::Signal;
 
 use super::process::Role;
-use super::state::Engine;
+use super::state::{Due, Engine};
 use crate::serve::{Context, End, Origin, StreamKey};
 
 impl Engine {
@@ -36,8 +36,18 @@ impl Engine {
         self.finish(cx, number);
     }
 
-    /// Ends what can end: all output read, and the process over.
-    pub(super) fn finish(&mut self, cx: &mut Context, number: u32) {
+    /// Ends what has come to its end while bytes were moved. Called after each event.
+    pub(super) fn settle(&mut self, cx: &mut Context) {
+        while let Some(due) = self.due.pop_front() {
+            match due {
+                Due::Process(number) => self.finish(cx, number),
+                Due::Stream(key) => self.close_stream(cx, key),
+            }
+        }
+    }
+
+    // Ends what can end: all output read, and the process over.
+    fn finish(&mut self, cx: &mut Context, number: u32) {
         let Some(process) = self.processes.get(&number) else { return };
         if !process.is_drained() {
             return;
@@ -91,6 +101,24 @@ impl Engine {
         (0..2).for_each(|index| stream.close(cx, index));
         self.streams.remove(&key);
         cx.stream_exit(key, Ok(code));
+    }
+
+    /// A stream is no longer wanted, or cannot be served.
+    pub(super) fn close_stream(&mut self, cx: &mut Context, key: StreamKey) {
+        let Some(stream) = self.streams.get(&key) else { return };
+        let (number, stdin) = (stream.process, stream.stdin);
+        if stdin {
+            self.input_left(cx, key, number);
+        }
+        self.streams.remove(&key);
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        process.streams.retain(|other| *other != key);
+        if let Role::Dial(_) = process.role {
+            self.processes.remove(&number);
+        } else {
+            // An exec goes on, and its output now goes nowhere.
+            self.resume_output(cx, number);
+        }
     }
 
     /// Kills everything; answered when all exits are recorded.

@@ -6,7 +6,7 @@ use rustix::io::{Errno, write};
 use rustix::net::{Shutdown, shutdown};
 
 use super::process::{Chunk, Role};
-use super::state::Engine;
+use super::state::{Due, Engine};
 use crate::serve::{Context, StreamKey, Token, kind};
 
 impl Engine {
@@ -35,7 +35,8 @@ impl Engine {
         Ok(())
     }
 
-    // Of an exec or a connection it is the end. A container's stdin stays open for the next attach, unless it is for one only.
+    // Of an exec or a connection it is the end. A container's stdin stays open for the next attach, unless it is for one
+    // only.
     fn end_of_input(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get_mut(&key) else { return };
         let Some(process) = self.processes.get_mut(&stream.process) else { return };
@@ -54,14 +55,7 @@ impl Engine {
         self.write_input(cx, number);
     }
 
-    /// There may be room for input, or a connection was made.
-    pub(super) fn input_ready(&mut self, cx: &mut Context, number: u32) {
-        if let Some(Role::Dial(Some(_))) = self.role(number) {
-            return self.dialled(cx, number);
-        }
-        self.write_input(cx, number);
-    }
-
+    /// Writes what waits, as far as the process takes it.
     pub(super) fn write_input(&mut self, cx: &mut Context, number: u32) {
         let Some(process) = self.processes.get_mut(&number) else { return };
         if let Role::Dial(Some(_)) = process.role {
@@ -108,6 +102,7 @@ impl Engine {
         done.into_iter().for_each(|(key, length)| self.consumed(cx, key, length));
     }
 
+    /// The process gets no more input.
     pub(super) fn close_input(&mut self, cx: &mut Context, number: u32) {
         let Some(process) = self.processes.get_mut(&number) else { return };
         // A terminal has no half that could be closed.
@@ -124,7 +119,7 @@ impl Engine {
         for chunk in input.queue {
             self.consumed(cx, chunk.stream, chunk.data.len() - chunk.written);
         }
-        self.finish(cx, number);
+        self.due.push_back(Due::Process(number));
     }
 
     fn consumed(&mut self, cx: &mut Context, key: StreamKey, bytes: usize) {

@@ -55,13 +55,6 @@ impl Engine {
         Ok(DONE)
     }
 
-    fn connect_stream(&mut self, key: StreamKey, stream: Stream) {
-        if let Some(process) = self.processes.get_mut(&stream.process) {
-            process.streams.push(key);
-            self.streams.insert(key, stream);
-        }
-    }
-
     /// Connects to the pod's localhost, IPv4 first. `None`: answered later.
     pub(super) fn dial(&mut self, cx: &mut Context, origin: Origin, dial: &Dial) -> Result<Option<Outcome>, PodError> {
         let key = (origin.connection, dial.stream);
@@ -162,22 +155,26 @@ impl Engine {
         process.ok_or_else(|| PodError::NotFound(format!("stream {} is over", key.1)))
     }
 
-    /// A stream is no longer wanted, or cannot be served.
-    pub(super) fn close_stream(&mut self, cx: &mut Context, key: StreamKey) {
-        let Some(stream) = self.streams.get(&key) else { return };
-        let (number, stdin) = (stream.process, stream.stdin);
-        if stdin {
-            self.input_left(cx, key, number);
+    /// A requester allows more.
+    pub(super) fn credit(
+        &mut self,
+        cx: &mut Context,
+        key: StreamKey,
+        channel: u32,
+        bytes: u32,
+    ) -> Result<(), PodError> {
+        // A stream that has just ended may still be granted something.
+        let Some(stream) = self.streams.get_mut(&key) else { return Ok(()) };
+        let number = stream.process;
+        stream
+            .granted(cx, channel, bytes)
+            .ok_or_else(|| PodError::Protocol(format!("stream {}: credit that was never taken", key.1)))?;
+        match self.role(number) {
+            Some(_) => self.resume_output(cx, number),
+            // The process is gone, and the stream waits for its last bytes.
+            None => self.finish_attach(cx, key),
         }
-        self.streams.remove(&key);
-        let Some(process) = self.processes.get_mut(&number) else { return };
-        process.streams.retain(|other| *other != key);
-        if let Role::Dial(_) = process.role {
-            self.processes.remove(&number);
-        } else {
-            // An exec goes on, and its output now goes nowhere.
-            self.resume_output(cx, number);
-        }
+        Ok(())
     }
 }
 

@@ -5,13 +5,14 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::{Errno, read};
 
 use super::process::Role;
-use super::state::Engine;
+use super::state::{Due, Engine};
 use crate::serve::{Context, StreamKey, Token, kind};
 
 /// Reads of one output before others have their turn.
 const TURN: usize = 4;
 
-/// Most that is read of a container that has ended: the largest pipe. What holds the pipe open beyond it is not its process.
+/// Most that is read of a container that has ended: the largest pipe. What holds the pipe open beyond it is not its
+/// process.
 const LAST: usize = 1024 * 1024;
 
 enum Read {
@@ -97,7 +98,10 @@ impl Engine {
                 key,
                 Err(PodError::Failed("the attach was cut off: it reads slower than the container writes".into())),
             );
-            self.close_stream(cx, key);
+            if let Some(process) = self.processes.get_mut(&number) {
+                process.streams.retain(|other| *other != key);
+            }
+            self.due.push_back(Due::Stream(key));
         }
     }
 
@@ -118,7 +122,7 @@ impl Engine {
                 }
             }
         }
-        self.finish(cx, number);
+        self.due.push_back(Due::Process(number));
     }
 
     // A paused output is not watched at all: its hang-up would be reported again and again.
@@ -162,27 +166,5 @@ impl Engine {
             .map(|(number, _)| *number)
             .collect();
         waiting.into_iter().for_each(|number| self.resume_output(cx, number));
-    }
-
-    /// A requester allows more.
-    pub(super) fn credit(
-        &mut self,
-        cx: &mut Context,
-        key: StreamKey,
-        channel: u32,
-        bytes: u32,
-    ) -> Result<(), PodError> {
-        // A stream that has just ended may still be granted something.
-        let Some(stream) = self.streams.get_mut(&key) else { return Ok(()) };
-        let number = stream.process;
-        stream
-            .granted(cx, channel, bytes)
-            .ok_or_else(|| PodError::Protocol(format!("stream {}: credit that was never taken", key.1)))?;
-        match self.role(number) {
-            Some(_) => self.resume_output(cx, number),
-            // The process is gone, and the stream waits for its last bytes.
-            None => self.finish_attach(cx, key),
-        }
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The engine's state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::SystemTime;
 
 use cofferdam_pod_api::{ContainerExit, ContainerState, PodError};
@@ -21,10 +21,21 @@ pub struct Engine {
     pub(super) containers: BTreeMap<String, SupervisedContainer>,
     pub(super) processes: BTreeMap<u32, Process>,
     pub(super) streams: BTreeMap<StreamKey, Stream>,
+    /// What ends because of bytes that were moved; looked at once they are.
+    pub(super) due: VecDeque<Due>,
     next: u32,
     pub(super) stopping: Option<Origin>,
     /// Why the pod is dead, until all its containers have ended too.
     pub(super) dying: Option<String>,
+}
+
+/// Something that may have come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A process whose input or output is over.
+    Process(u32),
+    /// A stream that is no longer served.
+    Stream(StreamKey),
 }
 
 /// One container of the engine.
@@ -52,8 +63,18 @@ impl Engine {
     }
 
     fn with(pod: Option<Box<dyn Runner>>, guest: Option<Box<dyn Guest>>, sink: Sink) -> Self {
-        let (containers, processes, streams) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Engine { pod, guest, sink, containers, processes, streams, next: 1, stopping: None, dying: None }
+        Engine {
+            pod,
+            guest,
+            sink,
+            containers: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            due: VecDeque::new(),
+            next: 1,
+            stopping: None,
+            dying: None,
+        }
     }
 
     pub(super) fn pod(&mut self) -> Result<&mut dyn Runner, PodError> {

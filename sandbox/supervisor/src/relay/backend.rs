@@ -35,7 +35,7 @@ impl Backend for Relay {
     }
 
     fn frame(&mut self, cx: &mut Context, connection: u32, body: Body) -> Result<(), PodError> {
-        if let Some(body) = self.streams.to_guest(connection, body)? {
+        if let Some(body) = self.streams.relay(connection, body)? {
             self.send(body);
         }
         self.flush(cx);

@@ -50,11 +50,12 @@ impl Relay {
             (Body::HelloReply(reply), _) if self.phase == Phase::Greeting => self.hello(cx, port, &reply),
             _ if !greeted => Err("a frame before its hello".into()),
             (Body::Response(response), 0) => self.response(cx, response),
-            (Body::StreamData(data), 1) => Ok(to_daemon(cx, self.streams.data(data)?)),
-            (Body::StreamCredit(credit), 1) => Ok(to_daemon(cx, self.streams.credit(credit)?)),
+            (Body::StreamData(data), 1) => self.streams.data(data).map(|frame| to_daemon(cx, frame)),
+            (Body::StreamCredit(credit), 1) => self.streams.credit(credit).map(|frame| to_daemon(cx, frame)),
             (Body::StreamExit(exit), 1) => {
                 let error = exit.error.map(bounded);
-                Ok(to_daemon(cx, self.streams.exit(StreamExit { error, ..exit })))
+                to_daemon(cx, self.streams.exit(StreamExit { error, ..exit }));
+                Ok(())
             }
             (Body::Log(log), 1) => self.containers.log(&log),
             (Body::ExitReport(exit), 1) => self.exit(cx, exit),

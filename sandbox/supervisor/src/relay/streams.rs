@@ -68,7 +68,7 @@ impl RelayedStreams {
     }
 
     /// A frame of the daemon, as the guest gets it. `None`: the stream was closed a moment ago.
-    pub(super) fn to_guest(&mut self, connection: u32, body: Body) -> Result<Option<Body>, PodError> {
+    pub(super) fn relay(&mut self, connection: u32, body: Body) -> Result<Option<Body>, PodError> {
         Ok(match body {
             Body::StreamData(data) => self.of_daemon((connection, data.stream)).map(|(number, stream)| {
                 stream.input.sent(data.data.len());

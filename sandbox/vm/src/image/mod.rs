@@ -7,6 +7,7 @@
 
 mod bzimage;
 mod cpio;
+mod error;
 mod modules;
 mod source;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use bzimage::{BzImageError, extract_elf};
+pub use error::ImageError;
 pub use source::{Kernel, KernelSource};
 
 /// Raised when the same input shall give another image.
@@ -24,54 +26,6 @@ const CURRENT: &str = "current";
 const KERNEL: &str = "vmlinux";
 const INITRAMFS: &str = "initramfs";
 const MANIFEST: &str = "manifest.json";
-
-/// Why there is no guest image, or none could be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ImageError {
-    /// A file cannot be read or written.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which path.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// No kernel.
-    #[error("guest kernel: {0}")]
-    Kernel(String),
-    /// A kernel that cannot be used.
-    #[error("{path}: {source}")]
-    BzImage {
-        /// The kernel.
-        path: PathBuf,
-        /// Why not.
-        source: BzImageError,
-    },
-    /// A module.
-    #[error("kernel module {name}: {reason}")]
-    Module {
-        /// Which.
-        name: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// There is no usable image.
-    #[error("no guest image in {dir} ({reason}): run `cofferdam vm-image build`")]
-    Missing {
-        /// The image directory.
-        dir: PathBuf,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl ImageError {
-    fn io<'a>(action: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> ImageError + 'a {
-        move |source| ImageError::Io { action, path: path.to_owned(), source }
-    }
-}
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection};
 
-use super::ImageError;
+use super::error::ImageError;
 
 /// What the agent needs before it can serve. Every one costs boot time, so what a pod may want later is not here.
 pub const WANTED: [&str; 4] = ["virtio_pci", "virtio_console", "virtio_net", "virtiofs"];

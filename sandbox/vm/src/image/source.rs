@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::ImageError;
+use super::error::ImageError;
 
 /// Where to take the kernel from.
 #[derive(Debug, Clone, PartialEq, Eq)]

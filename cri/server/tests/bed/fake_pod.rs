@@ -1,11 +1,11 @@
-//! A pod without any process: what tests of the server talk to.
+//! A pod without any process, behind the trait of the pod protocol's client.
 //!
-//! Containers follow the states of real ones; tests end them ([`FakePod::exit`]), kill the sandbox ([`FakePod::die`]) and make operations fail
-//! ([`FakePod::fail_next`]).
+//! Containers follow the states of real ones; tests end them ([`FakePod::exit`]), kill the sandbox ([`FakePod::die`]) and
+//! make operations fail ([`FakePod::fail_next`]).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -17,7 +17,9 @@ use oci_spec::runtime::LinuxResources;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::link::lock;
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
 
 /// The operations, for injected failures and for the record of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
