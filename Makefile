@@ -12,7 +12,7 @@ SETUP := tests/setup
 BIN := $(CURDIR)/bin
 export COFFERDAM_BIN_DIR := $(BIN)
 
-.PHONY: help build build-deps demo test test-deps check tools bench install uninstall clean
+.PHONY: help build build-deps demo test test-deps check tools bench fuzz install uninstall clean
 
 help: ## this list
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -56,6 +56,10 @@ bench: build ## compare with Debian's containerd and runc (root, idle machine)
 	$(SETUP)/apt.sh run bench
 	$(SETUP)/go.sh cri-tools >/dev/null
 	cargo run --locked --release -p cofferdam-bench
+
+fuzz: ## one fuzz target under libFuzzer: make fuzz TARGET=spdy_frames SECONDS=60 (nightly, cargo-fuzz)
+	test -n "$(TARGET)" || { echo "make fuzz TARGET=NAME; see fuzz/README.md" >&2; exit 2; }
+	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(or $(SECONDS),60)
 
 install: ## bin/ and the systemd unit below PREFIX (default /usr/local)
 	test -x bin/cofferdam || { echo "make build comes first" >&2; exit 1; }

@@ -104,7 +104,7 @@ fn is_loopback(host: &str) -> bool {
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn parse(path: &Path, text: &str, registry: &str) -> Result<Vec<Endpoint>, ImageError> {
+pub(crate) fn parse(path: &Path, text: &str, registry: &str) -> Result<Vec<Endpoint>, ImageError> {
     let bad = |reason: String| ImageError::Invalid(format!("{}: {reason}", path.display()));
     let file: HostsFile = toml::from_str(text).map_err(|e| bad(e.to_string()))?;
     let dir = path.parent().unwrap_or(Path::new("/"));

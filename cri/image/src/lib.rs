@@ -28,6 +28,8 @@ mod entry;
 mod error;
 mod files;
 mod flights;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hosts;
 mod layer;
 mod manifest;

@@ -43,6 +43,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("tests/e2e", &["*"]),
     ("tests/arch", &["*"]),
     ("tests/bench", &["*"]),
+    ("fuzz/targets", &["*"]),
 ];
 
 const SERVER: &[&str] = &[
