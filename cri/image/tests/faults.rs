@@ -8,8 +8,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cofferdam_image::{ImageError, ImageService};
+use cofferdam_test_support::needs;
 use support::image::sha256;
-use support::{Fault, Image, Packed, Registry, Tar, files, image, open, skipped};
+use support::{Fault, Image, Packed, Registry, Tar, files, image, open};
 
 const ROOT: &str = "TEST_KILLED_ROOT";
 const REFERENCE: &str = "TEST_KILLED_REFERENCE";
@@ -46,11 +47,9 @@ async fn pull_until_killed() {
     let _ = ImageService::open(config).unwrap().pull(&reference, None).await;
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_in_the_middle_of_an_unpack_loses_nothing_but_the_layer() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, big());
     registry.put("test/a", "1", &image);
     let half = image.layers[0].len() / 2;
@@ -100,11 +99,9 @@ impl Drop for Small {
     }
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_said_and_leaves_nothing() {
-    if skipped() {
-        return;
-    }
     let (disk, registry) = (Small::new("512k"), Registry::start().await);
     let small = image(&[(Tar::new().file("f", 0o644, b"x").bytes(), Packed::Gzip)]);
     registry.put("test/small", "1", &small);
@@ -118,11 +115,9 @@ async fn a_full_disk_is_said_and_leaves_nothing() {
     service.prepare_rootfs("c1", &small.id()).await.unwrap();
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_helper_is_named() {
-    if skipped() {
-        return;
-    }
     let (dir, registry) = (tempfile::tempdir().unwrap(), Registry::start().await);
     registry.put("test/a", "1", &big());
     let mut config = support::config(dir.path());

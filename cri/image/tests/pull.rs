@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cofferdam_image::{Auth, ImageError};
+use cofferdam_test_support::needs;
 use support::image::sha256;
-use support::{Fault, Image, Packed, Registry, Tar, files, image, open, skipped};
+use support::{Fault, Image, Packed, Registry, Tar, files, image, open};
 
 fn noise(size: usize) -> Vec<u8> {
     let mut x = 1_u32;
@@ -32,11 +33,9 @@ fn three() -> Image {
     ])
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_pulled_by_tag_and_digest_listed_and_survives_a_restart() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, three());
     registry.put("test/a", "1", &image);
     let service = open(dir.path());
@@ -62,11 +61,9 @@ async fn an_image_is_pulled_by_tag_and_digest_listed_and_survives_a_restart() {
     assert!(files(dir.path(), "ingest").is_empty());
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_gives_the_image_of_this_machine_and_its_own_digest() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, three());
     registry.put("test/a", "single", &image);
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
@@ -84,11 +81,9 @@ async fn an_index_gives_the_image_of_this_machine_and_its_own_digest() {
     assert!(matches!(&error, ImageError::NotFound(text) if text.contains(arch)), "{error}");
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_body_is_resumed_where_it_broke() {
-    if skipped() {
-        return;
-    }
     for fault in [Fault::Break(100_000), Fault::Stall(200_000)] {
         let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, big());
         registry.put("test/a", "1", &image);
@@ -98,11 +93,9 @@ async fn a_broken_body_is_resumed_where_it_broke() {
     }
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_without_ranges_is_resumed_by_passing_over_what_is_there() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, big());
     registry.put("test/a", "1", &image);
     registry.fail(&sha256(&image.layers[0]), 1, Fault::Break(100_000));
@@ -110,11 +103,9 @@ async fn a_registry_without_ranges_is_resumed_by_passing_over_what_is_there() {
     open(dir.path()).pull(&registry.reference("test/a:1"), None).await.unwrap();
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_content_is_refused_and_leaves_nothing() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, three());
     registry.put("test/a", "1", &image);
     let service = open(dir.path());
@@ -137,11 +128,9 @@ async fn wrong_content_is_refused_and_leaves_nothing() {
     assert!(files(dir.path(), "layers").is_empty() && files(dir.path(), "ingest").is_empty());
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poisoned_ingest_file_is_thrown_away_and_fetched_anew() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, big());
     registry.put("test/a", "1", &image);
     let service = open(dir.path());
@@ -151,11 +140,9 @@ async fn a_poisoned_ingest_file_is_thrown_away_and_fetched_anew() {
     assert!(!path.exists());
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_ingest_file_is_resumed_by_the_next_daemon() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, big());
     registry.put("test/a", "1", &image);
     std::fs::create_dir_all(dir.path().join("images/ingest")).unwrap();
@@ -165,11 +152,9 @@ async fn a_kept_ingest_file_is_resumed_by_the_next_daemon() {
     assert_eq!(registry.count("bytes=5000-"), 1, "{:?}", registry.requests());
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_registry_is_unavailable_in_bounded_time() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, big());
     registry.put("test/a", "1", &image);
     registry.fail(&sha256(&image.layers[0]), 99, Fault::Stall(0));
@@ -185,11 +170,9 @@ async fn a_stalled_registry_is_unavailable_in_bounded_time() {
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn passing_trouble_is_retried_and_lasting_trouble_told_apart() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, three());
     registry.put("test/a", "1", &image);
     let service = open(dir.path());
@@ -206,11 +189,9 @@ async fn passing_trouble_is_retried_and_lasting_trouble_told_apart() {
     assert!(matches!(service.pull("UPPER CASE", None).await, Err(ImageError::Invalid(_))));
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_fetched_with_the_credentials_of_this_registry_only() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, three());
     registry.put("test/a", "1", &image);
     registry.require("user", "pass");
@@ -225,11 +206,9 @@ async fn a_token_is_fetched_with_the_credentials_of_this_registry_only() {
     assert_eq!(registry.count("Basic"), 1, "{:?}", registry.requests());
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_is_asked_first_without_credentials_and_the_next_one_when_it_fails() {
-    if skipped() {
-        return;
-    }
     let (dir, mirror, image) = (tempfile::tempdir().unwrap(), Registry::start().await, three());
     mirror.put("team/a", "1", &image);
     mirror.mirror(dir.path(), "registry.example");
@@ -247,11 +226,9 @@ async fn a_mirror_is_asked_first_without_credentials_and_the_next_one_when_it_fa
     assert!(mirror.count("team/b") > 0 && registry.count("ns=") == 0);
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_pulls_share_one_download_and_outlive_who_asked() {
-    if skipped() {
-        return;
-    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, big());
     registry.put("test/a", "1", &image);
     registry.fail("blobs", 2, Fault::Delay(Duration::from_millis(300)));

@@ -4,8 +4,9 @@
 mod support;
 
 use cofferdam_image::{ImageError, ImageService};
+use cofferdam_test_support::needs;
 use support::image::sha256;
-use support::{Packed, Tar, files, image, open, skipped};
+use support::{Packed, Tar, files, image, open};
 
 fn archive(dir: &std::path::Path, layers: &[&str], tag: &str) -> (std::path::PathBuf, support::Image) {
     let tars: Vec<_> =
@@ -16,11 +17,9 @@ fn archive(dir: &std::path::Path, layers: &[&str], tag: &str) -> (std::path::Pat
     (path, image)
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn archives_of_both_kinds_are_loaded_with_their_names() {
-    if skipped() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let service = open(dir.path());
     let (path, image) = archive(dir.path(), &["one", "two"], "local/a:1");
@@ -38,11 +37,9 @@ async fn archives_of_both_kinds_are_loaded_with_their_names() {
     assert!(matches!(&error, ImageError::Invalid(text) if text.contains("junk")), "{error}");
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_image_leaves_nothing_but_what_containers_run_on() {
-    if skipped() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let service = open(dir.path());
     let (a, image_a) = archive(dir.path(), &["shared", "only a"], "a:1");
@@ -68,11 +65,9 @@ async fn a_removed_image_leaves_nothing_but_what_containers_run_on() {
     assert!(files(dir.path(), "layers").is_empty() && files(dir.path(), "blobs").is_empty());
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pinned_image_is_kept() {
-    if skipped() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let mut config = support::config(dir.path());
     config.pinned = vec!["a:1".into()];
@@ -83,11 +78,9 @@ async fn a_pinned_image_is_kept() {
     assert_eq!(service.list().len(), 1);
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_start_removes_what_a_kill_has_left() {
-    if skipped() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let service = open(dir.path());
     let (path, image) = archive(dir.path(), &["x"], "a:1");
@@ -110,11 +103,9 @@ async fn the_next_start_removes_what_a_kill_has_left() {
     assert!(open(dir.path()).list().is_empty());
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rootfs_is_prepared_again_with_the_same_answer() {
-    if skipped() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let service = open(dir.path());
     let (path, image) = archive(dir.path(), &["x"], "a:1");

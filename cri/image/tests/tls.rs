@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use cofferdam_image::ImageError;
+use cofferdam_test_support::needs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use support::{Packed, Registry, Tar, image, open, skipped};
+use support::{Packed, Registry, Tar, image, open};
 use tokio_rustls::TlsAcceptor;
 
 /// A certificate for 127.0.0.1 that nobody has signed, in `ca.crt`.
@@ -28,11 +29,9 @@ fn acceptor(dir: &Path) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config.unwrap()))
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_trusted_by_its_ca_or_not_at_all() {
-    if skipped() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let registry = Registry::start_tls(acceptor(dir.path())).await;
     let image = image(&[(Tar::new().file("f", 0o644, b"x").bytes(), Packed::Gzip)]);

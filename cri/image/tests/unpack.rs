@@ -8,7 +8,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use cofferdam_image::{ImageError, ImageService, Limits};
-use support::{Packed, Tar, files, image, open, skipped};
+use cofferdam_test_support::needs;
+use support::{Packed, Tar, files, image, open};
 use tar::EntryType;
 
 struct Ground {
@@ -43,11 +44,9 @@ fn meta(path: impl AsRef<Path>) -> Metadata {
     std::fs::symlink_metadata(path).unwrap()
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_leave_the_root_are_refused_and_leave_nothing() {
-    if skipped() {
-        return;
-    }
     let ground = Ground::new();
     let victim = ground.dir.path().join("victim");
     std::fs::write(&victim, b"untouched").unwrap();
@@ -71,11 +70,9 @@ async fn names_that_leave_the_root_are_refused_and_leave_nothing() {
     assert!(ground.service.list().is_empty());
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn links_as_parents_are_followed_only_below_the_root() {
-    if skipped() {
-        return;
-    }
     let ground = Ground::new();
     let outside = ground.dir.path().join("outside");
     std::fs::create_dir(&outside).unwrap();
@@ -101,11 +98,9 @@ async fn links_as_parents_are_followed_only_below_the_root() {
     assert_eq!(std::fs::read_link(root.join("abs")).unwrap().to_str().unwrap(), outside_name);
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_is_overwritten_is_replaced_and_not_followed() {
-    if skipped() {
-        return;
-    }
     let ground = Ground::new();
     let victim = ground.dir.path().join("victim");
     std::fs::write(&victim, b"untouched").unwrap();
@@ -128,11 +123,9 @@ async fn a_link_that_is_overwritten_is_replaced_and_not_followed() {
     assert_eq!(std::fs::read(root.join("d")).unwrap(), b"a file now");
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn owners_modes_times_links_and_attributes_are_kept() {
-    if skipped() {
-        return;
-    }
     let ground = Ground::new();
     // cap_net_bind_service in version 2, with a newline in it.
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0];
@@ -172,11 +165,9 @@ async fn owners_modes_times_links_and_attributes_are_kept() {
     assert_eq!((implied.uid(), implied.mode() & 0o7777), (0, 0o755));
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn device_nodes_are_left_out() {
-    if skipped() {
-        return;
-    }
     let ground = Ground::new();
     let root = ground
         .one(
@@ -189,11 +180,9 @@ async fn device_nodes_are_left_out() {
     assert!(!root.join("dev/tty").exists() && !root.join("dev/sda").exists() && root.join("x").exists());
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_of_bytes_and_inodes_hold() {
-    if skipped() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let mut config = support::config(dir.path());
     config.limits = Limits { bytes: 1 << 20, inodes: 20, ratio: 500 };
@@ -220,11 +209,9 @@ fn overlay(lower: &[PathBuf], look: impl FnOnce(&Path) + Send + 'static, at: Pat
     thread.join().unwrap();
 }
 
+#[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overlay_of_the_layers_shows_the_image() {
-    if skipped() {
-        return;
-    }
     let ground = Ground::new();
     let lower = ground
         .load(vec![
@@ -272,12 +259,10 @@ async fn an_overlay_of_the_layers_shows_the_image() {
     overlay(&lower, look, at);
 }
 
+#[needs(root)]
 #[test]
 fn the_child_sees_only_the_layer_and_may_only_own_and_mark_files() {
     use std::io::Write;
-    if skipped() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_cofferdam-unpack-helper"))
         .args(["1000000", "100", "500"])

@@ -13,7 +13,8 @@ use cofferdam_netpolicy::ir::{
     Rule, Ruleset, Set, Value, ct_direction, ct_state, ct_status, fib_type, proto,
 };
 use cofferdam_netpolicy_nft::NftBackend;
-use support::{Net, Netns, root};
+use cofferdam_test_support::{Netns, needs};
+use support::{Net, Probes as _, netns};
 
 fn forward(rules: Vec<Rule>) -> Chain {
     Chain::base(Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, policy: ChainPolicy::Drop }, rules)
@@ -163,19 +164,17 @@ fn class() -> Vec<Rule> {
     ]
 }
 
+#[needs(root)]
 #[test]
 fn everything_is_read_back_as_it_was_written_and_nft_agrees() {
-    if !root() {
-        return;
-    }
-    let ns = Netns::new();
+    let ns = netns();
     let backend = backend(&ns);
     program(&ns, &backend, &everything());
-    let json: serde_json::Value = serde_json::from_str(&ns.command("nft", "-j list table inet t")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&ns.told("nft", "-j list table inet t")).unwrap();
     let count =
         |kind: &str| json["nftables"].as_array().unwrap().iter().filter(|entry| entry.get(kind).is_some()).count();
     assert_eq!((count("chain"), count("set"), count("map"), count("rule")), (7, 3, 2, 17), "{json}");
-    let text = ns.command("nft", "list table inet t");
+    let text = ns.told("nft", "list table inet t");
     for expected in [
         "type ifname : verdict",
         "\"va\" : goto class",
@@ -198,12 +197,10 @@ fn everything_is_read_back_as_it_was_written_and_nft_agrees() {
     }
 }
 
+#[needs(root)]
 #[test]
 fn any_table_becomes_any_other_by_its_diff() {
-    if !root() {
-        return;
-    }
-    let ns = Netns::new();
+    let ns = netns();
     let backend = backend(&ns);
     program(&ns, &backend, &everything());
     let mut smaller = everything();
@@ -219,12 +216,10 @@ fn any_table_becomes_any_other_by_its_diff() {
     program(&ns, &backend, &everything());
 }
 
+#[needs(root)]
 #[test]
 fn a_refused_batch_changes_nothing_and_says_which_operation() {
-    if !root() {
-        return;
-    }
-    let ns = Netns::new();
+    let ns = netns();
     let backend = backend(&ns);
     program(&ns, &backend, &everything());
     ns.run(move || {
@@ -240,11 +235,9 @@ fn a_refused_batch_changes_nothing_and_says_which_operation() {
     });
 }
 
+#[needs(root)]
 #[test]
 fn a_peer_more_leaves_the_counters_of_rules_alone() {
-    if !root() {
-        return;
-    }
     let net = Net::new();
     let backend = backend(&net.router);
     let mut rules = Ruleset::new("t");
@@ -259,14 +252,12 @@ fn a_peer_more_leaves_the_counters_of_rules_alone() {
     peers.insert(vec![Interval::exact(ip4([10, 9, 9, 9]))]);
     rules.set("peers", peers);
     program(&net.router, &backend, &rules);
-    assert!(!net.router.command("nft", "list table inet t").contains("packets 0"));
+    assert!(!net.router.told("nft", "list table inet t").contains("packets 0"));
 }
 
+#[needs(root)]
 #[test]
 fn packets_meet_the_verdicts_of_their_rules() {
-    if !root() {
-        return;
-    }
     let net = Net::new();
     let backend = backend(&net.router);
     let accept = |mut exprs: Vec<Expr>| {
@@ -397,11 +388,9 @@ fn sets() -> Ruleset {
     table
 }
 
+#[needs(root)]
 #[test]
 fn a_flow_is_answered_but_not_opened_from_the_other_side() {
-    if !root() {
-        return;
-    }
     let net = Net::new();
     net.a.serve(80);
     let backend = backend(&net.router);
@@ -415,11 +404,9 @@ fn a_flow_is_answered_but_not_opened_from_the_other_side() {
     assert!(!net.b.tcp("10.1.0.2:80"));
 }
 
+#[needs(root)]
 #[test]
 fn destinations_and_sources_are_translated() {
-    if !root() {
-        return;
-    }
     let net = Net::new();
     let backend = backend(&net.router);
     let mut table = Ruleset::new("t");
@@ -455,17 +442,15 @@ fn destinations_and_sources_are_translated() {
         ]),
     );
     program(&net.router, &backend, &table);
-    net.b.ip("route del default");
+    net.b.ip("route del default").unwrap();
     assert!(net.a.tcp("10.96.0.1:443"));
     assert!(!net.a.tcp("10.2.0.2:81"));
 }
 
+#[needs(root)]
 #[test]
 fn values_that_do_not_fit_are_refused_before_the_kernel_sees_them() {
-    if !root() {
-        return;
-    }
-    let ns = Netns::new();
+    let ns = netns();
     let backend = backend(&ns);
     ns.run(move || {
         for rule in [
@@ -485,12 +470,10 @@ fn values_that_do_not_fit_are_refused_before_the_kernel_sees_them() {
     });
 }
 
+#[needs(root)]
 #[test]
 fn large_sets_and_tables_go_in_one_batch() {
-    if !root() {
-        return;
-    }
-    let ns = Netns::new();
+    let ns = netns();
     let backend = backend(&ns);
     let mut table = Ruleset::new("t");
     let mut peers = Set::hash(&[KeyType::Ip4]);

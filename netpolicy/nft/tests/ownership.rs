@@ -6,37 +6,30 @@ mod support;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use cofferdam_netpolicy::backend::{BackendError, RuleBackend as _};
 use cofferdam_netpolicy::diff::diff;
 use cofferdam_netpolicy::ir::{Base, Chain, ChainKind, ChainPolicy, Expr, Field, Hook, Ruleset, Value};
 use cofferdam_netpolicy_nft::{HolderCommand, NftBackend, holder_main};
-use support::{Net, Netns};
+use cofferdam_test_support::{Netns, eventually, gate, wait_gone};
+use support::{Net, Probes as _, netns};
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     match args.get(1).map(String::as_str) {
         Some("holder") => holder_main().unwrap(),
         Some("daemon") => daemon(Path::new(&args[2])),
-        Some("--list") => {}
-        _ if !support::root() => {}
-        _ => {
-            let only = args.iter().skip(1).find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
-            let tests: [(&str, fn()); 5] = [
-                ("after_kill_9_a_flush_opens_nothing_and_the_next_daemon_takes_over", kill_and_flush),
-                ("a_table_of_somebody_else_is_an_error_at_start", foreign),
-                ("an_orphaned_table_is_adopted_with_its_content", orphan),
-                ("a_dead_holder_is_replaced", holder_dies),
-                ("shutdown_leaves_no_table_and_no_holder", shutdown),
-            ];
-            for (name, test) in tests.into_iter().filter(|(name, _)| name.contains(&only)) {
-                test();
-                println!("test {name} ... ok");
-            }
-        }
+        _ => gate::forking_main(&[CASES]),
     }
 }
+
+const CASES: &[gate::Case] = &[
+    ("after_kill_9_a_flush_opens_nothing_and_the_next_daemon_takes_over", kill_and_flush),
+    ("a_table_of_somebody_else_is_an_error_at_start", foreign),
+    ("an_orphaned_table_is_adopted_with_its_content", orphan),
+    ("a_dead_holder_is_replaced", holder_dies),
+    ("shutdown_leaves_no_table_and_no_holder", shutdown),
+];
 
 fn command(state: &Path) -> HolderCommand {
     HolderCommand { program: std::env::current_exe().unwrap(), args: vec!["holder".into()], state: state.to_owned() }
@@ -107,18 +100,6 @@ impl Daemon {
     }
 }
 
-fn gone(pid: u32) -> bool {
-    let start = Instant::now();
-    // A zombie whose parent is not ours to wait for has no more files open.
-    while start.elapsed() < Duration::from_secs(5) {
-        match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-            Ok(stat) if !stat.contains(") Z ") => std::thread::sleep(Duration::from_millis(10)),
-            _ => return true,
-        }
-    }
-    false
-}
-
 fn kill_and_flush() {
     let (net, state) = (Net::new(), tempfile::tempdir().unwrap());
     assert!(net.a.udp("10.2.0.2:80"));
@@ -128,7 +109,7 @@ fn kill_and_flush() {
     assert!(!net.a.udp("10.2.0.2:80") && net.a.udp("10.2.0.2:81"));
     first.kill();
     let _ = net.router.run(|| Command::new("nft").args(["flush", "ruleset"]).output().unwrap());
-    assert!(net.router.command("nft", "list tables").contains("inet t"), "flushed");
+    assert!(net.router.told("nft", "list tables").contains("inet t"), "flushed");
     assert!(!net.a.udp("10.2.0.2:80") && net.a.udp("10.2.0.2:81"), "open after the flush");
     let (mut second, said) = Daemon::start(&net.router, state.path());
     assert_eq!((said.as_str(), second.order("pid")), ("ready 0", holder));
@@ -137,7 +118,7 @@ fn kill_and_flush() {
 }
 
 fn foreign() {
-    let (ns, state) = (Netns::new(), tempfile::tempdir().unwrap());
+    let (ns, state) = (netns(), tempfile::tempdir().unwrap());
     let (mut owner, _) = Daemon::start(&ns, state.path());
     let error = ns.run(|| NftBackend::open("t", None).err().unwrap());
     assert!(matches!(error, BackendError::Foreign { .. }), "{error}");
@@ -146,7 +127,7 @@ fn foreign() {
 }
 
 fn orphan() {
-    let ns = Netns::new();
+    let ns = netns();
     ns.run(|| {
         let first = NftBackend::open("t", None).unwrap();
         first.apply(&diff(&first.read().unwrap(), &rules())).unwrap();
@@ -157,9 +138,9 @@ fn orphan() {
         drop(second);
     });
     // One that another program made is replaced, not believed.
-    ns.command("nft", "delete table inet t");
-    ns.command("nft", "add table inet t");
-    ns.command("nft", "add chain inet t mine");
+    ns.told("nft", "delete table inet t");
+    ns.told("nft", "add table inet t");
+    ns.told("nft", "add chain inet t mine");
     ns.run(|| {
         let backend = NftBackend::open("t", None).unwrap();
         backend.apply(&diff(&backend.read().unwrap(), &rules())).unwrap();
@@ -168,32 +149,30 @@ fn orphan() {
 }
 
 fn holder_dies() {
-    let (ns, state) = (Netns::new(), tempfile::tempdir().unwrap());
+    let (ns, state) = (netns(), tempfile::tempdir().unwrap());
     let (mut daemon, _) = Daemon::start(&ns, state.path());
     let before: u32 = daemon.order("pid").parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(before as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
-    let start = Instant::now();
-    let after = loop {
-        let pid: u32 = daemon.order("pid").parse().unwrap();
-        if pid != 0 && pid != before {
-            break pid;
-        }
-        assert!(start.elapsed() < Duration::from_secs(5), "no new holder");
-    };
+    let mut after = 0;
+    eventually("a new holder", || {
+        after = daemon.order("pid").parse().unwrap();
+        after != 0 && after != before
+    })
+    .unwrap();
     daemon.kill();
     let (mut next, said) = Daemon::start(&ns, state.path());
     assert_eq!((said.as_str(), next.order("pid").parse().unwrap()), ("ready 0", after));
     next.order("end");
     next.child.wait().unwrap();
-    assert!(gone(after));
+    wait_gone(after).unwrap();
 }
 
 fn shutdown() {
-    let (ns, state) = (Netns::new(), tempfile::tempdir().unwrap());
+    let (ns, state) = (netns(), tempfile::tempdir().unwrap());
     let (mut daemon, _) = Daemon::start(&ns, state.path());
     let holder: u32 = daemon.order("pid").parse().unwrap();
     daemon.order("end");
     assert!(daemon.child.wait().unwrap().success());
-    assert!(gone(holder));
-    assert_eq!(ns.command("nft", "list tables"), "");
+    wait_gone(holder).unwrap();
+    assert_eq!(ns.told("nft", "list tables"), "");
 }

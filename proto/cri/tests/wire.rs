@@ -1,53 +1,25 @@
 //! The protocol is wire-identical to the `api.proto` of k8s.io/cri-api: nothing missing, nothing extra, nothing renamed.
 //!
-//! Upstream's file comes from `CRI_API_PROTO`, else from what `tests/setup/go.sh cri-api` keeps, else from Go's module
-//! cache or proxy. Without Go the comparison is skipped, except in CI.
+//! Upstream's file is what `tests/setup/go.sh cri-api` keeps.
 
 #![allow(clippy::unwrap_used)]
 
 mod shape;
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use cofferdam_cri_api::FILE_DESCRIPTOR_SET;
+use cofferdam_test_support::{api_proto, needs};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use shape::{differences, shape};
-
-const MODULE: &str = "k8s.io/cri-api@v0.37.2";
-const KEPT: &str = "cofferdam/tools/cri-api-v0.37.2/api.proto";
-
-/// `Ok(None)` without Go; an error if Go is there but cannot provide the module.
-fn upstream() -> Result<Option<PathBuf>, String> {
-    if let Some(path) = std::env::var_os("CRI_API_PROTO") {
-        return Ok(Some(path.into()));
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    if let Some(kept) = cache.map(|c| c.join(KEPT)).filter(|path| path.exists()) {
-        return Ok(Some(kept));
-    }
-    let Ok(answer) = Command::new("go").args(["mod", "download", "-json", MODULE]).current_dir("/").output() else {
-        return Ok(None);
-    };
-    let told: serde_json::Value =
-        serde_json::from_slice(&answer.stdout).map_err(|e| format!("go mod download {MODULE}: {e}: {answer:?}"))?;
-    let folder = told["Dir"].as_str().ok_or_else(|| format!("go mod download {MODULE}: {told}"))?;
-    Ok(Some(PathBuf::from(folder).join("pkg/apis/runtime/v1/api.proto")))
-}
 
 fn ours() -> FileDescriptorSet {
     FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap()
 }
 
+#[needs(network)]
 #[test]
 fn every_name_number_type_and_method_is_upstreams() {
-    let Some(path) = upstream().unwrap() else {
-        assert!(std::env::var_os("CI").is_none(), "CI needs Go or CRI_API_PROTO");
-        eprintln!("skipped: needs Go, or CRI_API_PROTO with the path of {MODULE}'s api.proto");
-        return;
-    };
+    let path = api_proto().unwrap();
     let theirs = protox::compile([&path], [path.parent().unwrap()]).unwrap();
     let found = differences(&shape(&ours()), &shape(&theirs));
     assert!(found.is_empty(), "{}", found.join("\n"));

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use cofferdam_pod_api::{
     CONTROL_PORT, DATA_PORT, Delete, GetStats, NamespaceMode, Op, Outcome, PodError, Signal, Stop, Update,
 };
-use cofferdam_test_support::root_or_skip;
+use cofferdam_test_support::needs;
 use serde_json::json;
 use support::link::Link;
 use support::spec::{container, create, exec, root, run, setup};
@@ -16,11 +16,9 @@ use support::vm::Vm;
 
 const CONTAINERS: [&str; 6] = ["view", "oom", "many", "long", "tree", "last"];
 
+#[needs(root)]
 #[test]
 fn a_guest_is_set_up_runs_containers_and_powers_off() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let dir = tempfile::tempdir()?;
     let share = dir.path().join("share");
     CONTAINERS.iter().try_for_each(|id| root(&share, id))?;
@@ -145,11 +143,9 @@ fn kills_whole_trees(link: &mut Link) -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn containers_share_a_pid_namespace_whose_init_reaps() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let dir = tempfile::tempdir()?;
     let share = dir.path().join("share");
     ["one", "two"].iter().try_for_each(|id| root(&share, id))?;
@@ -167,11 +163,9 @@ fn containers_share_a_pid_namespace_whose_init_reaps() -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn an_agent_that_cannot_serve_says_why_and_turns_the_machine_off() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let dir = tempfile::tempdir()?;
     let mut vm = Vm::start(dir.path(), &[CONTROL_PORT], None)?;
     vm.wait_off(Duration::from_secs(30))?;

@@ -23,14 +23,10 @@ mod user;
 #[path = "kernel/v2.rs"]
 mod v2;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-type Case = (&'static str, fn());
+use cofferdam_test_support::gate::forking_main;
 
 fn main() {
-    let root = rustix::process::geteuid().is_root();
-    assert!(root || std::env::var_os("CI").is_none(), "needs root");
-    let groups: [&[Case]; 9] = [
+    forking_main(&[
         process::CASES,
         files::CASES,
         cgroups::CASES,
@@ -40,31 +36,5 @@ fn main() {
         escape::CASES,
         oracle::CASES,
         v2::CASES,
-    ];
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let cases = groups
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| name.contains(w.as_str())));
-    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
-    for (name, case) in cases {
-        let result = match root {
-            false => "ignored, needs root",
-            true if catch_unwind(AssertUnwindSafe(case)).is_ok() => "ok",
-            true => "FAILED",
-        };
-        match result {
-            "ok" => passed += 1,
-            "FAILED" => failed += 1,
-            _ => ignored += 1,
-        }
-        println!("test {name} ... {result}");
-    }
-    let verdict = if failed == 0 { "ok" } else { "FAILED" };
-    println!(
-        "\ntest result: {verdict}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out"
-    );
-    if failed > 0 {
-        std::process::exit(101);
-    }
+    ]);
 }

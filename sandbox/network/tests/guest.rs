@@ -5,6 +5,7 @@ use std::process::Command;
 
 use cofferdam_network::configure_guest;
 use cofferdam_pod_api::GuestLink;
+use cofferdam_test_support::{Netns, needs};
 
 fn ip(arguments: &str) -> String {
     let out = Command::new("ip").args(arguments.split(' ')).output().unwrap();
@@ -13,19 +14,10 @@ fn ip(arguments: &str) -> String {
 }
 
 fn in_a_guest(test: impl FnOnce() + Send) {
-    let root = nix::unistd::geteuid().is_root();
-    assert!(root || std::env::var_os("CI").is_none(), "needs root");
-    if !root {
-        eprintln!("skipped: needs root");
-        return;
-    }
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-            test();
-        });
-        thread.join().unwrap();
-    });
+    let guest = Netns::new().unwrap();
+    // As a kernel leaves it that has just booted.
+    guest.ip("link set lo down").unwrap();
+    guest.run(test);
 }
 
 fn link() -> GuestLink {
@@ -38,6 +30,7 @@ fn link() -> GuestLink {
     }
 }
 
+#[needs(root)]
 #[test]
 fn the_interface_is_found_by_its_mac_address_and_becomes_the_pods() {
     in_a_guest(|| {
@@ -63,6 +56,7 @@ fn the_interface_is_found_by_its_mac_address_and_becomes_the_pods() {
     });
 }
 
+#[needs(root)]
 #[test]
 fn without_a_link_lo_comes_up() {
     in_a_guest(|| {
@@ -71,6 +65,7 @@ fn without_a_link_lo_comes_up() {
     });
 }
 
+#[needs(root)]
 #[test]
 fn a_mac_address_that_nothing_has_is_an_error_that_names_it_and_what_there_is() {
     in_a_guest(|| {

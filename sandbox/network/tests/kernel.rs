@@ -3,50 +3,32 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use cofferdam_network::{BuiltinConfig, BuiltinNetwork};
 use cofferdam_sandbox::{Lease, NetworkAttachment, NetworkError, PodNetwork as _};
+use cofferdam_test_support::{Netns, eventually, needs};
 
-type Job = Box<dyn FnOnce() + Send>;
-
-/// A network namespace, held by a thread.
-struct Netns {
-    jobs: Option<Sender<Job>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-    path: PathBuf,
+/// A network namespace as a new one is, without `lo` up.
+fn bare() -> Netns {
+    let netns = Netns::new().unwrap();
+    netns.ip("link set lo down").unwrap();
+    netns
 }
 
-impl Netns {
-    fn new() -> Self {
-        let (jobs, queue) = channel::<Job>();
-        let (ready, path) = channel();
-        let thread = std::thread::spawn(move || {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-            ready.send(format!("/proc/{}/task/{}/ns/net", std::process::id(), nix::unistd::gettid())).unwrap();
-            queue.into_iter().for_each(|job| job());
-        });
-        Netns { jobs: Some(jobs), thread: Some(thread), path: path.recv().unwrap().into() }
-    }
-
-    fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
-        let (done, result) = channel();
-        self.jobs.as_ref().unwrap().send(Box::new(move || drop(done.send(job())))).unwrap();
-        result.recv().expect("the job panicked")
-    }
-
+trait Probes {
+    /// Answers a connection with its peer's address and a datagram with itself, on port 80, until the test ends.
+    fn serve(&self);
     /// Output of a command (an oracle that the code under test never runs).
+    fn sh(&self, command: &str) -> String;
+    /// The address that a server there sees of us.
+    fn seen_by(&self, to: SocketAddr) -> Option<String>;
+}
+
+impl Probes for Netns {
     fn sh(&self, command: &str) -> String {
-        let command = command.to_owned();
-        self.run(move || {
-            let out = Command::new("sh").args(["-c", &command]).output().unwrap();
-            assert!(out.status.success(), "{command}: {}", String::from_utf8_lossy(&out.stderr));
-            String::from_utf8(out.stdout).unwrap()
-        })
+        self.shell(command).unwrap()
     }
 
     fn serve(&self) {
@@ -68,7 +50,6 @@ impl Netns {
         });
     }
 
-    /// The address that a server there sees of us.
     fn seen_by(&self, to: SocketAddr) -> Option<String> {
         self.run(move || {
             let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(500)).ok()?;
@@ -80,14 +61,7 @@ impl Netns {
     }
 }
 
-impl Drop for Netns {
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        let _ = self.thread.take().map(std::thread::JoinHandle::join);
-    }
-}
-
-/// The host: a namespace whose thread has a runtime.
+/// The host: a namespace, and a runtime whose thread is in it.
 struct Host {
     ns: Netns,
     network: Arc<BuiltinNetwork>,
@@ -96,7 +70,7 @@ struct Host {
 
 impl Host {
     fn new() -> Self {
-        let ns = Netns::new();
+        let ns = bare();
         let (network, runtime) = ns.run(|| {
             let config = BuiltinConfig {
                 interface_prefix: "cfd".into(),
@@ -137,8 +111,8 @@ impl Host {
 
     /// A pod on the network.
     fn pod(&self, sandbox: &str) -> (Netns, Lease) {
-        let pod = Netns::new();
-        let (lease, _) = self.attach(sandbox, NetworkAttachment::Netns(pod.path.clone())).unwrap();
+        let pod = bare();
+        let (lease, _) = self.attach(sandbox, NetworkAttachment::Netns(pod.path().to_owned())).unwrap();
         self.up(&lease);
         pod.serve();
         (pod, lease)
@@ -153,20 +127,9 @@ impl Host {
     }
 }
 
-fn root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    assert!(root || std::env::var_os("CI").is_none(), "needs root");
-    if !root {
-        eprintln!("skipped: needs root");
-    }
-    root
-}
-
+#[needs(root)]
 #[test]
 fn two_pods_and_their_host_reach_each_other_with_their_own_addresses() {
-    if !root() {
-        return;
-    }
     let host = Host::new();
     let ((a, lease_a), (b, lease_b)) = (host.pod("a"), host.pod("b"));
     for (from, to) in lease_a.addresses.iter().zip(&lease_b.addresses) {
@@ -182,15 +145,13 @@ fn two_pods_and_their_host_reach_each_other_with_their_own_addresses() {
     assert!(received > 100 && sent > 100, "{received} {sent}");
 }
 
+#[needs(root)]
 #[test]
 fn nothing_passes_before_the_link_is_up() {
-    if !root() {
-        return;
-    }
     let host = Host::new();
     let (b, lease_b) = host.pod("b");
-    let pod = Netns::new();
-    let (lease, _) = host.attach("a", NetworkAttachment::Netns(pod.path.clone())).unwrap();
+    let pod = bare();
+    let (lease, _) = host.attach("a", NetworkAttachment::Netns(pod.path().to_owned())).unwrap();
     pod.serve();
     assert_eq!(pod.seen_by((lease_b.addresses[0], 80).into()), None);
     assert_eq!(b.seen_by((lease.addresses[0], 80).into()), None);
@@ -199,11 +160,9 @@ fn nothing_passes_before_the_link_is_up() {
     drop(b);
 }
 
+#[needs(root)]
 #[test]
 fn a_pod_cannot_speak_with_another_address_nor_learn_neighbours() {
-    if !root() {
-        return;
-    }
     let host = Host::new();
     let ((a, lease_a), (_b, lease_b)) = (host.pod("a"), host.pod("b"));
     a.sh("ip addr add 10.88.0.77/32 dev eth0");
@@ -223,42 +182,36 @@ fn a_pod_cannot_speak_with_another_address_nor_learn_neighbours() {
     );
 }
 
+#[needs(root)]
 #[test]
 fn addresses_that_no_pod_has_go_nowhere() {
-    if !root() {
-        return;
-    }
     let host = Host::new();
     let routes = host.ns.sh("ip route; ip -6 route");
     assert!(routes.contains("blackhole 10.88.0.0/16") && routes.contains("blackhole fd88::/64"), "{routes}");
     assert!(host.ns.sh("ip addr show dev lo").contains("10.88.0.1/32"));
 }
 
+#[needs(root)]
 #[test]
 fn attaching_and_setting_up_twice_changes_nothing() {
-    if !root() {
-        return;
-    }
     let host = Host::new();
     let (a, lease) = host.pod("a");
     let before = host.ns.sh("ip -o link | wc -l; ip route; ip -6 route");
-    let (again, _) = host.attach("a", NetworkAttachment::Netns(a.path.clone())).unwrap();
+    let (again, _) = host.attach("a", NetworkAttachment::Netns(a.path().to_owned())).unwrap();
     host.up(&again);
     assert_eq!((again, host.ns.sh("ip -o link | wc -l; ip route; ip -6 route")), (lease.clone(), before));
     assert!(host.ns.seen_by((lease.addresses[0], 80).into()).is_some());
     // The namespace was made anew (a retry after a failure): the link moves there.
-    let other = Netns::new();
-    host.attach("a", NetworkAttachment::Netns(other.path.clone())).unwrap();
+    let other = bare();
+    host.attach("a", NetworkAttachment::Netns(other.path().to_owned())).unwrap();
     host.up(&lease);
     other.serve();
     assert!(host.ns.seen_by((lease.addresses[0], 80).into()).is_some());
 }
 
+#[needs(root)]
 #[test]
 fn nothing_is_left_after_detach_and_the_address_rests() {
-    if !root() {
-        return;
-    }
     let host = Host::new();
     let ((a, lease_a), (_b, lease_b)) = (host.pod("a"), host.pod("b"));
     // Connection tracking starts with the first rule that wants it.
@@ -284,11 +237,9 @@ fn nothing_is_left_after_detach_and_the_address_rests() {
     host.detach(&lease_a);
 }
 
+#[needs(root)]
 #[test]
 fn a_tap_carries_packets_and_ends_with_its_descriptor() {
-    if !root() {
-        return;
-    }
     let host = Host::new();
     let (lease, tap) = host.attach("vm", NetworkAttachment::Tap).unwrap();
     host.up(&lease);
@@ -297,17 +248,10 @@ fn a_tap_carries_packets_and_ends_with_its_descriptor() {
     host.ns.run(move || UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"x", to).unwrap());
     // A virtio-net header of 10 bytes, then the frame: to the pod's MAC address from the gateway's.
     let mut frame = [0; 2048];
-    let deadline = std::time::Instant::now() + Duration::from_secs(5);
-    loop {
-        if let Ok(len) = nix::unistd::read(&tap, &mut frame)
-            && len > 24
-            && frame[22..24] == [8, 0]
-        {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "no packet came");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    eventually("a packet", || {
+        nix::unistd::read(&tap, &mut frame).is_ok_and(|length| length > 24) && frame[22..24] == [8, 0]
+    })
+    .unwrap();
     assert_eq!((&frame[10..16], &frame[16..22]), (&lease.mac[..], &lease.gateway_mac[..]));
     assert!(host.attach("vm", NetworkAttachment::Tap).is_err(), "a second owner of one tap");
     drop(tap);
@@ -315,11 +259,9 @@ fn a_tap_carries_packets_and_ends_with_its_descriptor() {
     assert!(!host.ns.sh("ip -o link").contains(&lease.interface));
 }
 
+#[needs(root)]
 #[test]
 fn recovery_keeps_the_living_and_removes_orphans() {
-    if !root() {
-        return;
-    }
     let host = Host::new();
     let ((_a, lease_a), (_b, lease_b)) = (host.pod("a"), host.pod("b"));
     let (kept, next) = (
@@ -358,11 +300,9 @@ fn recovery_keeps_the_living_and_removes_orphans() {
     assert_ne!(next.allocate("c").unwrap().addresses, lease_a.addresses);
 }
 
+#[needs(root)]
 #[test]
 fn other_pod_cidrs_take_the_place_of_the_old_ones_when_no_pod_uses_them() {
-    if !root() {
-        return;
-    }
     let host = Host::new();
     let (_a, lease) = host.pod("a");
     host.call(|network| async move { network.set_pod_cidrs(vec!["10.99.0.0/24".parse().unwrap()]).await }).unwrap();
@@ -374,17 +314,15 @@ fn other_pod_cidrs_take_the_place_of_the_old_ones_when_no_pod_uses_them() {
     assert!(!rest.contains("10.88.") && !rest.contains("fd88::"), "{rest}");
 }
 
+#[needs(root)]
 #[test]
 fn pods_take_the_mtu_of_the_uplink() {
-    if !root() {
-        return;
-    }
     let host = Host::new();
-    let outside = Netns::new();
-    host.ns.sh(&format!("ip link add up0 mtu 1400 type veth peer name eth0 netns {}", outside.path.display()));
+    let outside = bare();
+    host.ns.sh(&format!("ip link add up0 mtu 1400 type veth peer name eth0 netns {}", outside.path().display()));
     host.ns.sh("ip addr add 172.31.0.1/24 dev up0; ip link set up0 up; ip route add default via 172.31.0.2");
-    let pod = Netns::new();
-    let (lease, _) = host.attach("p", NetworkAttachment::Netns(pod.path.clone())).unwrap();
+    let pod = bare();
+    let (lease, _) = host.attach("p", NetworkAttachment::Netns(pod.path().to_owned())).unwrap();
     host.up(&lease);
     assert!(pod.sh("ip link show eth0").contains("mtu 1400"));
 }

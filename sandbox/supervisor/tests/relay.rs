@@ -6,12 +6,13 @@ mod bed;
 
 use std::time::Duration;
 
-use bed::{Bed, Peer, data, request, root_or_skip, status};
+use bed::{Bed, Peer, data, request, status};
 use cofferdam_pod_api::{
     Body, Exec, ExitReport, Log, Op, Outcome, Response, STDERR, STDOUT, Start, Stop, StreamCredit, StreamData, WINDOW,
     event, read_slots,
 };
 use cofferdam_supervisor::End;
+use cofferdam_test_support::needs;
 
 fn log(sequence: u64, container: &str, text: &str) -> Body {
     let (container, data) = (container.into(), text.as_bytes().to_vec());
@@ -32,11 +33,9 @@ fn running() -> Bed {
     bed
 }
 
+#[needs(root)]
 #[test]
 fn logs_and_exits_are_written_here_before_they_are_acknowledged() {
-    if !root_or_skip() {
-        return;
-    }
     let mut bed = running();
     bed.guest[1].send(&log(1, "c", "hello\nwor"));
     bed.guest[1].send(&log(2, "c", "ld\n"));
@@ -50,28 +49,22 @@ fn logs_and_exits_are_written_here_before_they_are_acknowledged() {
     assert_eq!((records.exits.len(), records.exits[0].code), (1, 7));
 }
 
+#[needs(root)]
 #[test]
 fn a_guest_that_lost_the_first_hellos_is_greeted_again() {
-    if !root_or_skip() {
-        return;
-    }
     Bed::booted([2; 2]);
 }
 
+#[needs(root)]
 #[test]
 fn a_guest_whose_ports_come_up_one_after_the_other_is_no_nonsense() {
-    if !root_or_skip() {
-        return;
-    }
     Bed::booted([0, 2]);
     Bed::booted([2, 0]);
 }
 
+#[needs(root)]
 #[test]
 fn exits_that_come_after_the_answer_to_the_stop_count() {
-    if !root_or_skip() {
-        return;
-    }
     let mut bed = running();
     bed.daemon.send(&request(60, Op::Stop(Stop {})));
     bed.guest_answers(Outcome::Empty(Default::default()));
@@ -83,11 +76,9 @@ fn exits_that_come_after_the_answer_to_the_stop_count() {
     assert!(bed.killed(), "the VM goes with its containers");
 }
 
+#[needs(root)]
 #[test]
 fn a_guest_that_answers_no_exit_to_the_stop_is_killed_with_its_containers() {
-    if !root_or_skip() {
-        return;
-    }
     let mut bed = running();
     bed.daemon.send(&request(60, Op::Stop(Stop {})));
     bed.guest_answers(Outcome::Empty(Default::default()));
@@ -95,11 +86,9 @@ fn a_guest_that_answers_no_exit_to_the_stop_is_killed_with_its_containers() {
     assert_eq!(bed.end(), End::Stopped);
 }
 
+#[needs(root)]
 #[test]
 fn a_guest_that_talks_nonsense_is_killed() {
-    if !root_or_skip() {
-        return;
-    }
     let empty = || Outcome::Empty(Default::default());
     let answer = |id, outcome| Body::Response(Response { id, outcome });
     let output = |stream, channel, length| data(stream, channel, &vec![0; length]);
@@ -143,11 +132,9 @@ fn a_guest_that_talks_nonsense_is_killed() {
     bed.assert_killed_for("a closed port", "closed");
 }
 
+#[needs(root)]
 #[test]
 fn streams_are_renumbered_and_reach_the_daemon() {
-    if !root_or_skip() {
-        return;
-    }
     let mut bed = running();
     bed.daemon.send(&request(70, Op::Exec(Exec { spec: b"{}".to_vec(), stream: 9, stdout: true, stderr: false })));
     let asked = bed.guest_answers(Outcome::Empty(Default::default()));

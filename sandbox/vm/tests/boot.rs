@@ -7,25 +7,28 @@
 mod world;
 
 use std::path::Path;
-use std::time::Duration;
 
+use cofferdam_test_support::{eventually, gate};
 use cofferdam_vm::share;
-use world::{World, is_alive, until};
+use world::{World, is_alive};
 
 fn main() {
-    let Some(world) = World::new() else { return };
-    println!("a guest sees its files and no more, and what is mounted later");
-    a_guest_sees_its_files_and_no_more_and_what_is_mounted_later(&world);
-    println!("a guest without init ends at once and its console says why");
-    a_guest_without_init_ends_at_once_and_its_console_says_why(&world);
-    println!("the end of either process is the end of both");
-    the_end_of_either_process_is_the_end_of_both(&world);
-    println!("what cannot start leaves nothing");
-    what_cannot_start_leaves_nothing(&world);
-    println!("test result: ok");
+    gate::forking_main(&[&[
+        (
+            "a_guest_sees_its_files_and_no_more_and_what_is_mounted_later",
+            a_guest_sees_its_files_and_no_more_and_what_is_mounted_later,
+        ),
+        (
+            "a_guest_without_init_ends_at_once_and_its_console_says_why",
+            a_guest_without_init_ends_at_once_and_its_console_says_why,
+        ),
+        ("the_end_of_either_process_is_the_end_of_both", the_end_of_either_process_is_the_end_of_both),
+        ("what_cannot_start_leaves_nothing", what_cannot_start_leaves_nothing),
+    ]]);
 }
 
-fn a_guest_sees_its_files_and_no_more_and_what_is_mounted_later(world: &World) {
+fn a_guest_sees_its_files_and_no_more_and_what_is_mounted_later() {
+    let world = World::new();
     share::make(&world.share()).unwrap();
     share::stage(&world.share(), &world.plan("c1", &["ro"])).unwrap();
     let mut vm = world.boot(&world.init(), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
@@ -54,11 +57,11 @@ fn a_guest_sees_its_files_and_no_more_and_what_is_mounted_later(world: &World) {
     share::release(&world.share(), Path::new("c1")).unwrap();
     assert!(!world.share().join("c1").exists());
     vm.stop();
-    until(Duration::from_secs(5), "the end", || vm.pids().into_iter().all(|pid| !is_alive(pid)));
+    eventually("the end", || vm.pids().into_iter().all(|pid| !is_alive(pid))).unwrap();
     share::remove(&world.share()).unwrap();
     share::remove(&world.share()).unwrap();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!mounts.contains(&*world.dir.path().to_string_lossy()), "{mounts}");
+    assert!(!mounts.contains(&*world.node.dir().to_string_lossy()), "{mounts}");
     assert!(world.upper("c1").join("new").exists(), "what a container wrote is in its upper directory");
 }
 
@@ -90,33 +93,36 @@ fn confined(vm: &world::Vm) {
     assert!(cgroup.contains("/sandbox-vmm"), "{cgroup}");
 }
 
-fn a_guest_without_init_ends_at_once_and_its_console_says_why(world: &World) {
+fn a_guest_without_init_ends_at_once_and_its_console_says_why() {
+    let world = World::new();
     share::make(&world.share()).unwrap();
     let mut vm = world.boot(Path::new("/etc/hostname"), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
-    until(Duration::from_secs(60), "the end", || vm.ended());
+    eventually("the end", || vm.ended()).unwrap();
     assert!(vm.console().contains("No working init found"), "{}", vm.console());
     vm.stop();
     share::remove(&world.share()).unwrap();
 }
 
-fn the_end_of_either_process_is_the_end_of_both(world: &World) {
+fn the_end_of_either_process_is_the_end_of_both() {
+    let world = World::new();
     share::make(&world.share()).unwrap();
     for victim in [0, 1] {
         let mut vm = world.boot(&world.init(), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
         vm.wait_for("mount the share");
         let pid = rustix::process::Pid::from_raw(vm.pids()[victim] as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        until(Duration::from_secs(5), "the end is noticed", || vm.ended());
+        eventually("the end is noticed", || vm.ended()).unwrap();
         vm.stop();
-        until(Duration::from_secs(5), "both are gone", || vm.pids().into_iter().all(|pid| !is_alive(pid)));
+        eventually("both are gone", || vm.pids().into_iter().all(|pid| !is_alive(pid))).unwrap();
     }
     share::remove(&world.share()).unwrap();
 }
 
-fn what_cannot_start_leaves_nothing(world: &World) {
+fn what_cannot_start_leaves_nothing() {
+    let world = World::new();
     share::make(&world.share()).unwrap();
     let error = world.boot(&world.init(), 128, Path::new("/usr/bin/no-such-qemu")).err().expect("started");
     assert!(error.to_string().starts_with("start qemu: "), "{error}");
-    assert!(cofferdam_pod_client::cgroup::processes(&world.cgroup).is_empty());
+    assert!(cofferdam_pod_client::cgroup::processes(world.cgroup()).is_empty());
     share::remove(&world.share()).unwrap();
 }

@@ -1,22 +1,12 @@
 //! Building a guest image from a real kernel package.
 
-use std::path::PathBuf;
-
+use cofferdam_test_support::{guest_kernel_package, needs};
 use cofferdam_vm::image::{BuildConfig, KernelSource, build, find};
 
-fn package() -> Option<PathBuf> {
-    let cache = PathBuf::from(std::env::var_os("HOME")?).join(".cache/cofferdam/packages");
-    let packages = std::fs::read_dir(cache).ok()?.flatten().map(|entry| entry.path());
-    packages.filter(|path| path.to_string_lossy().contains("-cloud-amd64_")).max()
-}
-
+#[needs(network)]
 #[test]
 fn an_image_is_built_once_and_again_only_for_another_agent() {
-    let Some(package) = package() else {
-        assert!(std::env::var_os("CI").is_none(), "no kernel package; tests/setup/packages.sh guest-kernel fetches it");
-        eprintln!("skipped: no kernel package");
-        return;
-    };
+    let package = guest_kernel_package().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let agent = dir.path().join("agent");
     std::fs::write(&agent, "first").unwrap();

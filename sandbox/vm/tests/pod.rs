@@ -7,15 +7,17 @@ mod bed;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use bed::{Node, exit_of, gone};
+use bed::{Bed, exit_of, gone};
 use cofferdam_sandbox::{Attachment, NetworkAttachment, Recovered, Sandbox, SandboxError, SandboxFactory};
+use cofferdam_test_support::{eventually_async, needs};
 use cofferdam_vm::{Accel, VmConfig};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// One after another: each VM takes a CPU for seconds.
+#[needs(root)]
 #[tokio::test]
 async fn vm_sandboxes() {
-    let Some(node) = Node::new() else { return };
+    let node = Bed::new();
     a_container_runs_with_a_kernel_of_its_own(&node).await;
     volumes_are_seen_as_they_change(&node).await;
     a_restarted_daemon_finds_its_vm(&node).await;
@@ -28,7 +30,7 @@ fn report(what: &str, since: Instant) {
     println!("{what}: {:?}", since.elapsed());
 }
 
-async fn up(node: &Node) -> (std::sync::Arc<dyn Sandbox>, cofferdam_sandbox::SandboxSpec) {
+async fn up(node: &Bed) -> (std::sync::Arc<dyn Sandbox>, cofferdam_sandbox::SandboxSpec) {
     let spec = node.spec();
     let start = Instant::now();
     let sandbox = node.factory(node.config()).create(&spec).await.unwrap();
@@ -38,7 +40,7 @@ async fn up(node: &Node) -> (std::sync::Arc<dyn Sandbox>, cofferdam_sandbox::San
     (sandbox, spec)
 }
 
-async fn down(node: &Node, sandbox: &dyn Sandbox) {
+async fn down(node: &Bed, sandbox: &dyn Sandbox) {
     let factory = node.factory(node.config());
     let start = Instant::now();
     sandbox.stop().await.unwrap();
@@ -50,7 +52,7 @@ async fn down(node: &Node, sandbox: &dyn Sandbox) {
     node.assert_clean(sandbox.spec());
 }
 
-async fn a_container_runs_with_a_kernel_of_its_own(node: &Node) {
+async fn a_container_runs_with_a_kernel_of_its_own(node: &Bed) {
     let (sandbox, _) = up(node).await;
     let mut events = sandbox.pod().events();
     let start = Instant::now();
@@ -74,23 +76,20 @@ async fn a_container_runs_with_a_kernel_of_its_own(node: &Node) {
     down(node, &*sandbox).await;
 }
 
-async fn volumes_are_seen_as_they_change(node: &Node) {
+async fn volumes_are_seen_as_they_change(node: &Bed) {
     let (sandbox, _) = up(node).await;
-    let volume = node.dir.path().join("volume");
+    let volume = node.node.dir().join("volume");
     fs::create_dir_all(volume.join("..1")).unwrap();
     fs::write(volume.join("..1/key"), "first").unwrap();
     std::os::unix::fs::symlink("..1", volume.join("..data")).unwrap();
-    fs::write(node.dir.path().join("hosts"), "the hosts").unwrap();
+    fs::write(node.node.dir().join("hosts"), "the hosts").unwrap();
     let mut events = sandbox.pod().events();
     let script = "cat /etc/hosts; cat /v/..data/key; echo; touch /v/new || echo read-only; \
                   while ! grep -q second /v/..data/key; do sleep 0.1; done; echo; echo swapped";
-    let mounts = [(volume.as_path(), "/v", "ro"), (&node.dir.path().join("hosts"), "/etc/hosts", "rw")];
+    let mounts = [(volume.as_path(), "/v", "ro"), (&node.node.dir().join("hosts"), "/etc/hosts", "rw")];
     let container = node.run(&*sandbox, script, &mounts).await;
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !fs::read_to_string(node.log(&container)).is_ok_and(|log| log.contains("first")) {
-        assert!(Instant::now() < deadline, "the container does not log");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let logged = async || fs::read_to_string(node.log(&container)).is_ok_and(|log| log.contains("first"));
+    eventually_async("the container logs", logged).await.unwrap();
     // As kubelet replaces a config map.
     fs::create_dir_all(volume.join("..2")).unwrap();
     fs::write(volume.join("..2/key"), "second").unwrap();
@@ -105,7 +104,7 @@ async fn volumes_are_seen_as_they_change(node: &Node) {
     down(node, &*sandbox).await;
 }
 
-async fn a_restarted_daemon_finds_its_vm(node: &Node) {
+async fn a_restarted_daemon_finds_its_vm(node: &Bed) {
     let (sandbox, spec) = up(node).await;
     let record = sandbox.record();
     drop(sandbox);
@@ -118,7 +117,7 @@ async fn a_restarted_daemon_finds_its_vm(node: &Node) {
     down(node, &*sandbox).await;
 }
 
-async fn a_dead_vmm_is_a_dead_sandbox(node: &Node) {
+async fn a_dead_vmm_is_a_dead_sandbox(node: &Bed) {
     let (sandbox, spec) = up(node).await;
     let mut events = sandbox.pod().events();
     node.run(&*sandbox, "sleep 1000", &[]).await;
@@ -134,7 +133,7 @@ async fn a_dead_vmm_is_a_dead_sandbox(node: &Node) {
     down(node, &*sandbox).await;
 }
 
-async fn a_vm_that_does_not_boot_is_an_error_that_says_why(node: &Node) {
+async fn a_vm_that_does_not_boot_is_an_error_that_says_why(node: &Bed) {
     let spec = node.spec();
     let config = VmConfig { image_dir: node.broken_image(), ..node.config() };
     let factory = node.factory(config);
@@ -155,7 +154,7 @@ async fn a_vm_that_does_not_boot_is_an_error_that_says_why(node: &Node) {
     node.assert_clean(&spec);
 }
 
-fn what_is_missing_is_named(node: &Node) {
+fn what_is_missing_is_named(node: &Bed) {
     let reason = |config: VmConfig| node.factory(config).unavailable().unwrap();
     assert!(reason(VmConfig { image_dir: "/nowhere".into(), ..node.config() }).contains("cofferdam vm-image build"));
     assert!(reason(VmConfig { virtiofsd: "/nowhere".into(), ..node.config() }).contains("qemu-system-common"));

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use cofferdam_test_images::{dies_with_parent, storage};
@@ -83,7 +82,7 @@ impl Containerd {
 
     fn wait_ready(&mut self) -> Result<()> {
         let socket = self.socket();
-        eventually("containerd listens", Duration::from_secs(30), || {
+        eventually("containerd listens", || {
             if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
                 bail!("containerd ended: {status}\n{}", fs::read_to_string(self.dir.join("containerd.log"))?);
             }
@@ -97,7 +96,7 @@ impl Containerd {
             child.wait()?;
         }
         self.registry = None;
-        eventually("containerd's processes ended", Duration::from_secs(10), || {
+        eventually("containerd's processes ended", || {
             let pids = self.pids();
             for pid in &pids {
                 signal(*pid, Signal::KILL)?;

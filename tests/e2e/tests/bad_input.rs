@@ -3,16 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use cofferdam_e2e::{Kind, daemon, sleeper};
-use cofferdam_test_support::{
-    ContainerSpec, Daemon, PodSpec, copy_storage, corrupt_blob, eventually, image, root_or_skip,
-};
+use cofferdam_test_support::{ContainerSpec, Daemon, PodSpec, copy_storage, corrupt_blob, eventually, image, needs};
 use serde_json::{Value, json};
-
-const LIMIT: Duration = Duration::from_secs(10);
 
 /// The error names all of these.
 fn names(error: &str, parts: &[&str]) -> Result<()> {
@@ -22,11 +17,9 @@ fn names(error: &str, parts: &[&str]) -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn what_a_pod_cannot_have_is_refused_by_name_and_leaves_nothing() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = daemon("refused", Kind::Vm)?.start()?;
     let crictl = daemon.crictl();
     let clean = daemon.snapshot()?;
@@ -50,11 +43,9 @@ fn what_a_pod_cannot_have_is_refused_by_name_and_leaves_nothing() -> Result<()> 
     daemon.wait_clean(&clean)
 }
 
+#[needs(root)]
 #[test]
 fn what_a_container_cannot_have_is_refused_by_name_and_leaves_nothing() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = daemon("container", Kind::Namespace)?.start()?;
     let crictl = daemon.crictl();
     crictl.pull(&image("busybox"))?;
@@ -82,11 +73,9 @@ fn what_a_container_cannot_have_is_refused_by_name_and_leaves_nothing() -> Resul
     crictl.remove_pod(&sandbox)
 }
 
+#[needs(root)]
 #[test]
 fn images_that_are_missing_or_lie_are_refused_and_leave_nothing() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let broken = std::env::temp_dir().join(format!("cofferdam-broken-{}", std::process::id()));
     copy_storage(&broken)?;
     corrupt_blob(&broken, &a_layer_only_of(&broken, "web")?)?;
@@ -114,17 +103,15 @@ fn a_layer_only_of(storage: &Path, name: &str) -> Result<String> {
     Ok(format!("sha256:{}", own.context("no layer of its own")?))
 }
 
+#[needs(root)]
 #[test]
 fn a_broken_object_keeps_the_last_good_version_and_is_named() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = Daemon::builder("broken").start()?;
     daemon.cluster().tenant("acme", "sandbox: {minimum: namespace}")?;
     daemon.cluster().namespace("acme", Some("acme"))?;
     let crictl = daemon.crictl();
     let started = || crictl.run_pod(&PodSpec::new("acme", "good")).map(drop);
-    eventually("the tenant is known", LIMIT, || Ok(started().is_ok()))?;
+    eventually("the tenant is known", || Ok(started().is_ok()))?;
     daemon.cluster().write(
         "tenant-acme",
         "apiVersion: cofferdam.dev/v1alpha1\nkind: Tenant\nmetadata: {name: acme}\nspec:\n  sandbox: {minimun: vm}\n",
@@ -133,16 +120,14 @@ fn a_broken_object_keeps_the_last_good_version_and_is_named() -> Result<()> {
         let status: Value = serde_json::from_str(&daemon.cli(&["status", "-o", "json"])?.ok()?)?;
         Ok(status["degraded"].to_string())
     };
-    eventually("status names it", LIMIT, || Ok(degraded()?.contains("tenant-acme.yaml:5")))?;
+    eventually("status names it", || Ok(degraded()?.contains("tenant-acme.yaml:5")))?;
     names(&degraded()?, &["minimun"])?;
     started()
 }
 
+#[needs(root)]
 #[test]
 fn a_broken_object_at_the_start_blocks_pods_until_it_is_mended() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = Daemon::builder("blocked").cluster("bad", "kind: Tenant\nmetadata: [\n").start()?;
     let crictl = daemon.crictl();
     let refused = crictl.try_run_pod(&PodSpec::new("default", "bad"))?.err()?;
@@ -151,14 +136,12 @@ fn a_broken_object_at_the_start_blocks_pods_until_it_is_mended() -> Result<()> {
     let conditions = status["status"]["conditions"].to_string();
     names(&conditions, &["NetworkReady", "bad.yaml"])?;
     daemon.cluster().remove("bad")?;
-    eventually("mended", LIMIT, || Ok(crictl.try_run_pod(&PodSpec::new("default", "good"))?.code == 0))
+    eventually("mended", || Ok(crictl.try_run_pod(&PodSpec::new("default", "good"))?.code == 0))
 }
 
+#[needs(root)]
 #[test]
 fn an_unknown_key_or_a_second_daemon_is_refused_at_the_start() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut wrong = Daemon::builder("unknown-key").config("[network]\npod_cdirs = []\n").prepare()?;
     names(&wrong.start_and_fail()?.stderr, &["pod_cdirs", "00.toml"])?;
     let mut first = Daemon::builder("second").start()?;
@@ -177,11 +160,9 @@ fn an_unknown_key_or_a_second_daemon_is_refused_at_the_start() -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn a_vm_that_does_not_boot_says_so_and_leaves_nothing() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let good = cofferdam_test_support::ensure_vm_image()?;
     let bad = std::env::temp_dir().join(format!("cofferdam-bad-vm-{}", std::process::id()));
     cofferdam_test_support::run("cp", ["-a", &good.display().to_string(), &bad.display().to_string()])?;
@@ -203,11 +184,9 @@ fn a_vm_that_does_not_boot_says_so_and_leaves_nothing() -> Result<()> {
     checked
 }
 
+#[needs(root)]
 #[test]
 fn without_an_image_the_vm_handler_is_not_listed_and_names_the_command() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = Daemon::builder("no-image").config("[vm]\nimage_dir = \"/nonexistent\"\n").start()?;
     let info = daemon.crictl().json(&["info"])?;
     let handlers: Vec<&str> =

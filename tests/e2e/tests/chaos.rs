@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use cofferdam_e2e::{Kind, daemon, sleeper};
-use cofferdam_test_support::{Crictl, Output, PodSpec, image, root_or_skip};
+use cofferdam_test_support::{Crictl, Output, PodSpec, image, needs};
 
 /// For all lives of one pod.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -55,11 +55,9 @@ fn lives(crictl: &Crictl, number: u32) -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn a_daemon_that_is_killed_over_and_over_loses_nothing() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon("chaos", Kind::Namespace)?.start()?;
     let clean = daemon.snapshot()?;
     let crictl = daemon.crictl();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use cofferdam_e2e::{Kind, daemon};
-use cofferdam_test_support::{Daemon, image, root_or_skip};
+use cofferdam_test_support::{Daemon, image, needs};
 use serde_json::Value;
 
 fn json(daemon: &Daemon, args: &[&str]) -> Result<Value> {
@@ -40,11 +40,9 @@ spec:
     )
 }
 
+#[needs(root)]
 #[test]
 fn objects_are_applied_looked_at_and_deleted_without_a_trace() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = Daemon::builder("cli").start()?;
     let clean = daemon.snapshot()?;
     let file = daemon.dir().join("shop.yaml");
@@ -74,11 +72,9 @@ fn objects_are_applied_looked_at_and_deleted_without_a_trace() -> Result<()> {
     daemon.wait_clean(&clean)
 }
 
+#[needs(root)]
 #[test]
 fn a_bad_file_is_refused_whole_with_line_and_reason() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = Daemon::builder("cli-bad").start()?;
     let before = daemon.snapshot()?;
     let file = daemon.dir().join("bad.yaml");
@@ -97,11 +93,9 @@ fn a_bad_file_is_refused_whole_with_line_and_reason() -> Result<()> {
     daemon.wait_clean(&before)
 }
 
+#[needs(root)]
 #[test]
 fn the_shipped_example_runs() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = daemon("example", Kind::Vm)?.start()?;
     let clean = daemon.snapshot()?;
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/examples/two-tenants").canonicalize()?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use cofferdam_e2e::{Kind, Running, daemon, run, sleeper, web};
-use cofferdam_test_support::{ContainerSpec, Crictl, Daemon, PodSpec, eventually, http_get, image, root_or_skip};
+use cofferdam_test_support::{ContainerSpec, Crictl, Daemon, PodSpec, eventually, http_get, image, needs};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -174,7 +174,7 @@ fn attach(crictl: &Crictl, pod: &Running) -> Result<()> {
     stdin.write_all(b"one\n")?;
     assert_eq!(lines.next().context("no line came back")??, "one");
     drop(stdin);
-    eventually("cat ends with its input", LIMIT, || Ok(crictl.container_state(&id)? == "CONTAINER_EXITED"))
+    eventually("cat ends with its input", || Ok(crictl.container_state(&id)? == "CONTAINER_EXITED"))
 }
 
 /// logs, logs -f.
@@ -187,7 +187,7 @@ fn logs(kind: Kind) -> Result<()> {
         &ContainerSpec::new("talker", &image("busybox")).shell(script),
         &pod.spec,
     )?;
-    eventually("the first line is in the log", LIMIT, || Ok(crictl.ok(&["logs", &id])?.contains("first\n")))?;
+    eventually("the first line is in the log", || Ok(crictl.ok(&["logs", &id])?.contains("first\n")))?;
     let mut follower = Talker::start(&crictl, &["logs", "-f", &id])?;
     let mut lines = follower.lines()?;
     assert_eq!(lines.next().context("no line")??, "first");
@@ -202,14 +202,14 @@ fn logs(kind: Kind) -> Result<()> {
 fn port_forward(kind: Kind) -> Result<()> {
     let (daemon, pod) = with_pod("forward", kind)?;
     // Not before the server listens: a refused connection ends the client.
-    eventually("the server answers", LIMIT, || {
+    eventually("the server answers", || {
         Ok(daemon.crictl().try_exec(&pod.container, &["wget", "-q", "-O", "-", "http://127.0.0.1/"])?.code == 0)
     })?;
     let free = daemon.host().host.enter(|| Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?))?;
     let ports = format!("{}:80", free.port());
     let mut forward = Talker::start(&daemon.crictl(), &["port-forward", &pod.sandbox, &ports])?;
     for _ in 0..2 {
-        eventually("an answer through the forwarded port", LIMIT, || {
+        eventually("an answer through the forwarded port", || {
             let ended = forward.0.try_wait()?;
             ensure!(ended.is_none(), "crictl port-forward ended: {ended:?}: {}", forward.errors()?);
             let answer = http_get(&daemon.host().host, free, "/", LIMIT)?;
@@ -242,14 +242,16 @@ fn restart(kind: Kind) -> Result<()> {
 
 macro_rules! both_kinds {
     ($($test:ident $namespace:ident $vm:ident),* $(,)?) => {$(
+        #[needs(root)]
         #[test]
         fn $namespace() -> Result<()> {
-            if root_or_skip() { $test(Kind::Namespace) } else { Ok(()) }
+            $test(Kind::Namespace)
         }
 
+        #[needs(root)]
         #[test]
         fn $vm() -> Result<()> {
-            if root_or_skip() { $test(Kind::Vm) } else { Ok(()) }
+            $test(Kind::Vm)
         }
     )*};
 }

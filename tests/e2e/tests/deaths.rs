@@ -6,11 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use cofferdam_e2e::{Kind, Running, daemon, run, sleeper};
 use cofferdam_test_support::{
-    ContainerSpec, Crictl, Daemon, PodSpec, eventually, image, process_exists, root_or_skip, signal, wait_gone,
+    ContainerSpec, Crictl, Daemon, PodSpec, eventually, image, needs, process_exists, signal, wait_gone,
 };
 use rustix::process::Signal;
-
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// Writes its number and the time over and over.
 const TICK: &str = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done";
@@ -31,9 +29,6 @@ fn exit_code(crictl: &Crictl, container: &str) -> Result<(i64, String)> {
 
 /// The daemon dies: containers run and log on, what ended meanwhile is known, nothing is doubled.
 fn the_daemon_dies(kind: Kind) -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon("daemon-dies", kind)?.start()?;
     let clean = daemon.snapshot()?;
     let crictl = daemon.crictl();
@@ -48,7 +43,7 @@ fn the_daemon_dies(kind: Kind) -> Result<()> {
     daemon.start()?;
     assert_eq!(crictl.container_state(&pod.container)?, "CONTAINER_RUNNING");
     // An emulated guest on a busy machine may be late.
-    eventually("exited", LIMIT, || Ok(crictl.container_state(&short)? == "CONTAINER_EXITED"))?;
+    eventually("exited", || Ok(crictl.container_state(&short)? == "CONTAINER_EXITED"))?;
     assert_eq!(exit_code(&crictl, &short)?, (7, "Error".to_owned()));
     assert_eq!(pod.ip(&daemon)?, ip);
     let now = daemon.snapshot()?;
@@ -62,11 +57,13 @@ fn the_daemon_dies(kind: Kind) -> Result<()> {
     daemon.wait_clean(&clean)
 }
 
+#[needs(root)]
 #[test]
 fn the_daemon_dies_over_a_namespace_pod() -> Result<()> {
     the_daemon_dies(Kind::Namespace)
 }
 
+#[needs(root)]
 #[test]
 fn the_daemon_dies_over_a_vm_pod() -> Result<()> {
     the_daemon_dies(Kind::Vm)
@@ -74,9 +71,6 @@ fn the_daemon_dies_over_a_vm_pod() -> Result<()> {
 
 /// A process that the pod cannot live without dies: the pod is gone, and says so.
 fn a_part_dies(kind: Kind, part: &str, daemon_up: bool) -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon(&format!("{part}-dies"), kind)?.start()?;
     let clean = daemon.snapshot()?;
     let crictl = daemon.crictl();
@@ -93,11 +87,11 @@ fn a_part_dies(kind: Kind, part: &str, daemon_up: bool) -> Result<()> {
     let victim = facts[part].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
     signal(victim, Signal::KILL)?;
     if !daemon_up {
-        wait_gone(victim, LIMIT)?;
+        wait_gone(victim)?;
         daemon.start()?;
     }
     gone(&daemon, &pod, 137, "Error")?;
-    eventually("no process of the pod is left", LIMIT, || Ok(!pids.iter().any(|pid| process_exists(*pid))))?;
+    eventually("no process of the pod is left", || Ok(!pids.iter().any(|pid| process_exists(*pid))))?;
     let again = run(&daemon, PodSpec::new("default", "next").handler(kind.handler()), &sleeper("main"))?;
     crictl.remove_pod(&again.sandbox)?;
     crictl.remove_pod(&pod.sandbox)?;
@@ -107,48 +101,56 @@ fn a_part_dies(kind: Kind, part: &str, daemon_up: bool) -> Result<()> {
 /// NOTREADY, the container exited like this, and an exec is refused.
 fn gone(daemon: &Daemon, pod: &Running, code: i64, reason: &str) -> Result<()> {
     let crictl = daemon.crictl();
-    eventually("NOTREADY", LIMIT, || Ok(crictl.pod_state(&pod.sandbox)? == "SANDBOX_NOTREADY"))?;
-    eventually("exited", LIMIT, || Ok(crictl.container_state(&pod.container)? == "CONTAINER_EXITED"))?;
+    eventually("NOTREADY", || Ok(crictl.pod_state(&pod.sandbox)? == "SANDBOX_NOTREADY"))?;
+    eventually("exited", || Ok(crictl.container_state(&pod.container)? == "CONTAINER_EXITED"))?;
     assert_eq!(exit_code(&crictl, &pod.container)?, (code, reason.to_owned()));
     crictl.try_exec(&pod.container, &["true"])?.err()?;
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn the_shim_of_a_namespace_pod_dies() -> Result<()> {
     a_part_dies(Kind::Namespace, "shimPid", true)
 }
 
+#[needs(root)]
 #[test]
 fn the_shim_of_a_namespace_pod_dies_without_a_daemon() -> Result<()> {
     a_part_dies(Kind::Namespace, "shimPid", false)
 }
 
+#[needs(root)]
 #[test]
 fn the_shim_of_a_vm_dies() -> Result<()> {
     a_part_dies(Kind::Vm, "shimPid", true)
 }
 
+#[needs(root)]
 #[test]
 fn the_shim_of_a_vm_dies_without_a_daemon() -> Result<()> {
     a_part_dies(Kind::Vm, "shimPid", false)
 }
 
+#[needs(root)]
 #[test]
 fn qemu_dies() -> Result<()> {
     a_part_dies(Kind::Vm, "vmmPid", true)
 }
 
+#[needs(root)]
 #[test]
 fn qemu_dies_without_a_daemon() -> Result<()> {
     a_part_dies(Kind::Vm, "vmmPid", false)
 }
 
+#[needs(root)]
 #[test]
 fn virtiofsd_dies() -> Result<()> {
     a_part_dies(Kind::Vm, "virtiofsdPid", true)
 }
 
+#[needs(root)]
 #[test]
 fn virtiofsd_dies_without_a_daemon() -> Result<()> {
     a_part_dies(Kind::Vm, "virtiofsdPid", false)
@@ -156,9 +158,6 @@ fn virtiofsd_dies_without_a_daemon() -> Result<()> {
 
 /// The guest's kernel goes down, and the agent with it.
 fn the_agent_dies(daemon_up: bool) -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon("agent-dies", Kind::Vm)?.config("[tenant.default]\nhostAccess = \"Allowed\"\n").start()?;
     let clean = daemon.snapshot()?;
     let crictl = daemon.crictl();
@@ -173,7 +172,7 @@ fn the_agent_dies(daemon_up: bool) -> Result<()> {
     if !daemon_up {
         let vmm = pod.pid(&daemon, "vmmPid")?;
         daemon.kill9()?;
-        wait_gone(vmm, LIMIT)?;
+        wait_gone(vmm)?;
         daemon.start()?;
     }
     gone(&daemon, &pod, 137, "Error")?;
@@ -181,11 +180,13 @@ fn the_agent_dies(daemon_up: bool) -> Result<()> {
     daemon.wait_clean(&clean)
 }
 
+#[needs(root)]
 #[test]
 fn the_agent_dies_with_its_kernel() -> Result<()> {
     the_agent_dies(true)
 }
 
+#[needs(root)]
 #[test]
 fn the_agent_dies_with_its_kernel_without_a_daemon() -> Result<()> {
     the_agent_dies(false)
@@ -193,15 +194,12 @@ fn the_agent_dies_with_its_kernel_without_a_daemon() -> Result<()> {
 
 /// Another boot id, and nothing left but the root directory.
 fn the_node_dies(kind: Kind) -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon("node-dies", kind)?.shared_mounts().start()?;
     let crictl = daemon.crictl();
     let pod = run(&daemon, PodSpec::new("default", "victim").handler(kind.handler()), &sleeper("main"))?;
     let done = ContainerSpec::new("done", &image("busybox")).shell("exit 3");
     let done = crictl.run_container(&pod.sandbox, &done, &pod.spec)?;
-    eventually("exited", LIMIT, || Ok(crictl.container_state(&done)? == "CONTAINER_EXITED"))?;
+    eventually("exited", || Ok(crictl.container_state(&done)? == "CONTAINER_EXITED"))?;
     daemon.lose_power()?;
     daemon.start_with_boot_id("11111111-2222-4333-8444-555555555555")?;
     let crictl = daemon.crictl();
@@ -212,11 +210,13 @@ fn the_node_dies(kind: Kind) -> Result<()> {
     crictl.remove_pod(&next.sandbox)
 }
 
+#[needs(root)]
 #[test]
 fn the_node_dies_over_a_namespace_pod() -> Result<()> {
     the_node_dies(Kind::Namespace)
 }
 
+#[needs(root)]
 #[test]
 fn the_node_dies_over_a_vm_pod() -> Result<()> {
     the_node_dies(Kind::Vm)
@@ -224,9 +224,6 @@ fn the_node_dies_over_a_vm_pod() -> Result<()> {
 
 /// The disk is full: exits are announced all the same, containers do not block, and it goes on once there is room.
 fn the_disk_is_full(daemon_up: bool) -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon("disk-full", Kind::Namespace)?.root_size("96m").start()?;
     let crictl = daemon.crictl();
     let pod = run(&daemon, PodSpec::new("default", "full"), &ticker())?;
@@ -241,7 +238,7 @@ fn the_disk_is_full(daemon_up: bool) -> Result<()> {
         fs::remove_file(&filler)?;
         daemon.start()?;
     }
-    eventually("the exit is announced", LIMIT, || Ok(crictl.container_state(&short)? == "CONTAINER_EXITED"))?;
+    eventually("the exit is announced", || Ok(crictl.container_state(&short)? == "CONTAINER_EXITED"))?;
     assert_eq!(exit_code(&crictl, &short)?.0, 9);
     assert_eq!(crictl.container_state(&pod.container)?, "CONTAINER_RUNNING");
     if daemon_up {
@@ -265,11 +262,13 @@ fn fill(path: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn the_disk_fills_up() -> Result<()> {
     the_disk_is_full(true)
 }
 
+#[needs(root)]
 #[test]
 fn the_disk_fills_up_without_a_daemon() -> Result<()> {
     the_disk_is_full(false)

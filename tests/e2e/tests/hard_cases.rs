@@ -2,26 +2,21 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::time::Duration;
 
 use anyhow::Result;
 use cofferdam_e2e::{Kind, daemon, run, sleeper};
-use cofferdam_test_support::{ContainerSpec, PodSpec, eventually, image, root_or_skip};
+use cofferdam_test_support::{ContainerSpec, PodSpec, eventually, image, needs};
 use serde_json::json;
 
-const LIMIT: Duration = Duration::from_secs(10);
-
+#[needs(root)]
 #[test]
 fn a_shared_pid_namespace_has_an_init_that_reaps() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = daemon("init", Kind::Namespace)?.start()?;
     let crictl = daemon.crictl();
     let pod = run(&daemon, PodSpec::new("default", "shared").share_pid(), &sleeper("first").share_pid())?;
     // An orphan that ends becomes a zombie of PID 1, unless that reaps.
     crictl.exec(&pod.container, &["sh", "-c", "(sleep 0.2 & exec true) & sleep 0.5"])?;
-    eventually("no zombie is left", LIMIT, || {
+    eventually("no zombie is left", || {
         let states = crictl.exec(&pod.container, &["sh", "-c", "cat /proc/[0-9]*/stat"])?;
         Ok(!states.lines().any(|line| line.contains(") Z ")))
     })?;
@@ -31,29 +26,25 @@ fn a_shared_pid_namespace_has_an_init_that_reaps() -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn the_end_of_a_container_ends_its_children_in_a_shared_pid_namespace() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = daemon("children", Kind::Namespace)?.start()?;
     let crictl = daemon.crictl();
     let pod = run(&daemon, PodSpec::new("default", "shared").share_pid(), &sleeper("stays").share_pid())?;
     let short = ContainerSpec::new("short", &image("busybox")).shell("setsid sleep 4242 & sleep 0.3").share_pid();
     let short = crictl.run_container(&pod.sandbox, &short, &pod.spec)?;
     let sees = || crictl.exec(&pod.container, &["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]);
-    eventually("the other container's child is seen", LIMIT, || Ok(sees()?.contains("sleep 4242")))?;
-    eventually("exit", LIMIT, || Ok(crictl.container_state(&short)? == "CONTAINER_EXITED"))?;
+    eventually("the other container's child is seen", || Ok(sees()?.contains("sleep 4242")))?;
+    eventually("exit", || Ok(crictl.container_state(&short)? == "CONTAINER_EXITED"))?;
     assert!(!sees()?.contains("sleep 4242"), "a child outlived its container");
     assert_eq!(crictl.container_state(&pod.container)?, "CONTAINER_RUNNING");
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn a_tracer_in_the_pods_pid_namespace_cannot_see_the_shim() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = daemon("tracer", Kind::Namespace)?.start()?;
     let tracer = sleeper("tracer").share_pid().with(|config| {
         config["linux"]["security_context"]["capabilities"] = json!({"add_capabilities": ["SYS_PTRACE"]});
@@ -70,11 +61,9 @@ fn a_tracer_in_the_pods_pid_namespace_cannot_see_the_shim() -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn an_entrypoint_of_proc_self_exe_cannot_overwrite_the_shim() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = daemon("self-exe", Kind::Namespace)?.start()?;
     let crictl = daemon.crictl();
     let pod = run(&daemon, PodSpec::new("default", "self-exe"), &sleeper("main"))?;
@@ -93,11 +82,9 @@ fn an_entrypoint_of_proc_self_exe_cannot_overwrite_the_shim() -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn a_pod_in_a_user_namespace_has_idmapped_rootfs_and_volume() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = daemon("userns", Kind::Namespace)?.start()?;
     let crictl = daemon.crictl();
     let volume = daemon.kubelet_dir().join("pods/volume");

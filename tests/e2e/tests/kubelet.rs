@@ -1,13 +1,10 @@
 //! A real kubelet with the configuration as shipped: two static pods that name no handler, so their tenants decide.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cofferdam_e2e::{Kind, daemon};
-use cofferdam_test_support::{Daemon, Kubelet, eventually, image, root_or_skip};
-
-const LIMIT: Duration = Duration::from_secs(120);
+use cofferdam_test_support::{Daemon, Kubelet, eventually, image, needs};
 
 /// A web server with both kinds of probe, and a container that ends by itself.
 fn pod(namespace: &str) -> String {
@@ -47,11 +44,9 @@ fn sandboxes(daemon: &Daemon) -> Result<Vec<(String, String)>> {
     Ok(all)
 }
 
+#[needs(root)]
 #[test]
 fn kubelet_runs_a_vm_pod_and_a_namespace_pod_through_a_restart() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon("kubelet", Kind::Vm)?.prepare()?;
     daemon.cluster().tenant("acme", "sandbox: {minimum: vm, default: vm}")?;
     daemon.cluster().tenant("blue", "sandbox: {minimum: namespace}")?;
@@ -62,22 +57,22 @@ fn kubelet_runs_a_vm_pod_and_a_namespace_pod_through_a_restart() -> Result<()> {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/kubelet/config.yaml").canonicalize()?;
     let kubelet = Kubelet::start(&daemon, &config)?;
     // Its own: a mount of its directory over itself, and tables with hints for other programs.
-    eventually("kubelet has settled", LIMIT, || Ok(daemon.snapshot()?.of("nft table").len() >= 6))?;
+    eventually("kubelet has settled", || Ok(daemon.snapshot()?.of("nft table").len() >= 6))?;
     let clean = daemon.snapshot()?;
     for namespace in ["acme", "blue"] {
         kubelet.write_pod(namespace, &pod(namespace))?;
     }
     for namespace in ["acme", "blue"] {
         let ready = || Ok(kubelet.container_status(namespace, "site", "web")?["ready"] == true);
-        eventually(&format!("{namespace}/site is ready"), LIMIT, ready)?;
+        eventually(&format!("{namespace}/site is ready"), ready)?;
     }
     let kinds = [("acme", "vm"), ("blue", "namespace")].map(|(t, s)| (t.to_owned(), s.to_owned()));
     assert_eq!(sandboxes(&daemon)?, kinds);
 
     for namespace in ["acme", "blue"] {
         assert!(kubelet.exec(namespace, "site", "web", &["cat", "/www/index.html"])?.contains("cofferdam test page"));
-        eventually("it is started again", LIMIT, || Ok(restarts(&kubelet, namespace)? >= 1))?;
-        eventually("logs", LIMIT, || Ok(kubelet.logs(namespace, "site", "batch")?.contains("round")))?;
+        eventually("it is started again", || Ok(restarts(&kubelet, namespace)? >= 1))?;
+        eventually("logs", || Ok(kubelet.logs(namespace, "site", "batch")?.contains("round")))?;
         let last = kubelet.container_status(namespace, "site", "batch")?["lastState"]["terminated"]["exitCode"].clone();
         assert_eq!(last, 4);
     }
@@ -87,7 +82,7 @@ fn kubelet_runs_a_vm_pod_and_a_namespace_pod_through_a_restart() -> Result<()> {
     let ids = [web("acme")?["containerID"].clone(), web("blue")?["containerID"].clone()];
     daemon.kill9_and_restart()?;
     for (namespace, before) in ["acme", "blue"].iter().zip(before) {
-        eventually("the count goes on", LIMIT, || Ok(restarts(&kubelet, namespace)? > before))?;
+        eventually("the count goes on", || Ok(restarts(&kubelet, namespace)? > before))?;
     }
     assert_eq!([web("acme")?["containerID"].clone(), web("blue")?["containerID"].clone()], ids, "not started again");
     for namespace in ["acme", "blue"] {
@@ -95,7 +90,7 @@ fn kubelet_runs_a_vm_pod_and_a_namespace_pod_through_a_restart() -> Result<()> {
         assert_eq!(web(namespace)?["ready"], true);
         kubelet.remove_pod(namespace)?;
     }
-    eventually("all pods are removed", LIMIT, || Ok(sandboxes(&daemon)?.is_empty()))?;
+    eventually("all pods are removed", || Ok(sandboxes(&daemon)?.is_empty()))?;
     kubelet.stop()?;
     daemon.wait_clean(&clean)
 }

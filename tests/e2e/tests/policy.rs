@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use cofferdam_e2e::{Kind, Reach, Running, daemon, matrix, reach, run, sleeper, web};
-use cofferdam_test_support::{Daemon, HttpServer, OUTSIDE_V4, PodSpec, eventually, root_or_skip};
+use cofferdam_test_support::{Daemon, HttpServer, OUTSIDE_V4, PodSpec, eventually, needs};
 use serde_json::Value;
-
-const LIMIT: Duration = Duration::from_secs(10);
 
 const ONLY_CLIENTS: &str = "apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -39,11 +37,9 @@ fn tenants(daemon: &Daemon) -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn policies_take_effect_live_and_tenants_never_meet() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon("matrix", Kind::Namespace)?.prepare()?;
     tenants(&daemon)?;
     daemon.start()?;
@@ -69,7 +65,7 @@ fn policies_take_effect_live_and_tenants_never_meet() -> Result<()> {
 
     daemon.cluster().write("policy", ONLY_CLIENTS)?;
     let (stranger, server) = (pods[2].1, pods[0].1.ip(&daemon)?);
-    eventually("the policy is in force", LIMIT, || Ok(reach(&daemon, stranger, &server, 80)? == Reach::No))?;
+    eventually("the policy is in force", || Ok(reach(&daemon, stranger, &server, 80)? == Reach::No))?;
     open.retain(|pair| pair != "acme/stranger -> acme/web");
     assert_eq!(seen(&daemon)?, open, "with the policy");
     assert_eq!(reach(&daemon, pods[1].1, &server, 8080)?, Reach::No, "the policy names one port");
@@ -85,7 +81,7 @@ fn policies_take_effect_live_and_tenants_never_meet() -> Result<()> {
     assert_eq!(seen(&daemon)?, open, "after a restart");
 
     daemon.cluster().remove("policy")?;
-    eventually("the policy is gone", LIMIT, || Ok(reach(&daemon, stranger, &server, 80)? == Reach::Yes))
+    eventually("the policy is gone", || Ok(reach(&daemon, stranger, &server, 80)? == Reach::Yes))
 }
 
 fn explained(daemon: &Daemon, from: &str, to: &str, verdict: &str, rule: &str) -> Result<()> {
@@ -96,11 +92,9 @@ fn explained(daemon: &Daemon, from: &str, to: &str, verdict: &str, rule: &str) -
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn between_kill_and_restart_a_flush_opens_nothing() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon("flush", Kind::Namespace)?.prepare()?;
     tenants(&daemon)?;
     daemon.start()?;
@@ -127,11 +121,9 @@ fn between_kill_and_restart_a_flush_opens_nothing() -> Result<()> {
     daemon.start()
 }
 
+#[needs(root)]
 #[test]
 fn strict_reaches_nothing_outside_and_open_does() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon("outside", Kind::Namespace)?.prepare()?;
     tenants(&daemon)?;
     daemon.cluster().tenant("open", "network: {isolation: Open}")?;
@@ -153,11 +145,9 @@ fn strict_reaches_nothing_outside_and_open_does() -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn tenants_meet_where_both_sides_say_so() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = daemon("cross", Kind::Namespace)?.prepare()?;
     tenants(&daemon)?;
     daemon.cluster().tenant("acme", "network:\n  allowFrom: [{tenant: blue, ports: [TCP/8080]}]")?;
@@ -167,7 +157,7 @@ fn tenants_meet_where_both_sides_say_so() -> Result<()> {
     let ip = server.ip(&daemon)?;
     assert_eq!(reach(&daemon, &client, &ip, 8080)?, Reach::No, "the source has not said so");
     daemon.cluster().tenant("blue", "network:\n  allowTo: [{tenant: acme}]")?;
-    eventually("both sides agree", LIMIT, || Ok(reach(&daemon, &client, &ip, 8080)? == Reach::Yes))?;
+    eventually("both sides agree", || Ok(reach(&daemon, &client, &ip, 8080)? == Reach::Yes))?;
     assert_eq!(reach(&daemon, &client, &ip, 80)?, Reach::No, "the destination named one port");
     assert_eq!(reach(&daemon, &server, &client.ip(&daemon)?, 8080)?, Reach::No, "the other way was never allowed");
     Ok(())

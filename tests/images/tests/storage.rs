@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use cofferdam_test_images::{Named, SETS, archive, copy_storage, corrupt_blob, image, recipes, storage, storage_of};
+use cofferdam_test_support::needs;
 
 /// The digest that a tag of the storage stands for.
 fn tagged(storage: &Path, name: &str, tag: &str) -> Result<String> {
@@ -14,6 +15,7 @@ fn tagged(storage: &Path, name: &str, tag: &str) -> Result<String> {
 }
 
 /// Fails when a recipe or the compressor has changed and the set's version has not; and when a build is not reproducible.
+#[needs(network)]
 #[test]
 fn the_storages_hold_what_the_recipes_make() -> Result<()> {
     for set in SETS {
@@ -29,6 +31,7 @@ fn the_storages_hold_what_the_recipes_make() -> Result<()> {
     Ok(())
 }
 
+#[needs(network)]
 #[test]
 fn a_corrupted_copy_leaves_the_cache_alone() -> Result<()> {
     let copy = tempfile::tempdir()?;
@@ -41,6 +44,7 @@ fn a_corrupted_copy_leaves_the_cache_alone() -> Result<()> {
     Ok(())
 }
 
+#[needs(network)]
 #[test]
 fn archives_hold_every_layer_and_an_index_is_refused_where_it_cannot_be() -> Result<()> {
     let images = recipes::base::SET.images()?;

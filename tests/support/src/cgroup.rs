@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
 use crate::process::signal;
-use crate::run::eventually;
+use crate::wait::eventually;
 
 /// A cgroup path such as `/kubepods/pod1`, made in every hierarchy. Dropping it ends what is in it and removes it.
 #[derive(Debug)]
@@ -79,7 +78,7 @@ pub(crate) fn directories(path: &str) -> Result<BTreeSet<PathBuf>> {
 
 /// Kills what is in a cgroup path and removes it everywhere.
 pub(crate) fn remove_tree(path: &str) -> Result<()> {
-    eventually(&format!("cgroup {path} removed"), Duration::from_secs(10), || {
+    eventually(&format!("cgroup {path} removed"), || {
         let directories = directories(path)?;
         for dir in directories.iter().rev() {
             for pid in fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default().lines() {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use cofferdam_test_images::Registry;
@@ -15,7 +14,8 @@ use crate::crictl::Crictl;
 use crate::host::Host;
 use crate::leaks::Snapshot;
 use crate::paths;
-use crate::run::{Output, eventually, output_of};
+use crate::run::{Output, output_of};
+use crate::wait::eventually;
 
 /// A daemon under test.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Daemon {
 
     /// Waits until nothing is held that was not in `before`; fails with the list of what is.
     pub fn wait_clean(&self, before: &Snapshot) -> Result<()> {
-        eventually("nothing left behind", Duration::from_secs(15), || {
+        eventually("nothing left behind", || {
             let added = self.snapshot()?.added_since(before);
             if added.is_empty() { Ok(true) } else { bail!("left behind:\n  {}", added.join("\n  ")) }
         })

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::host::Netns;
+use crate::netns::Netns;
 
 /// A server in a namespace that answers every request with its peer's address, and remembers who came.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cofferdam_test_images::dies_with_parent;
@@ -13,7 +12,8 @@ use serde_json::Value;
 use crate::cgroup::Cgroup;
 use crate::daemon::Daemon;
 use crate::host::UPLINK_V4;
-use crate::run::{eventually, output_of};
+use crate::run::output_of;
+use crate::wait::eventually;
 use crate::{paths, process};
 
 /// The node's name; a static pod is called `POD-NODE_NAME`.
@@ -98,8 +98,8 @@ impl Kubelet {
     }
 
     /// Waits until every container of a pod is ready.
-    pub fn wait_pod_ready(&self, namespace: &str, pod: &str, limit: Duration) -> Result<()> {
-        eventually(&format!("{namespace}/{pod} ready"), limit, || {
+    pub fn wait_pod_ready(&self, namespace: &str, pod: &str) -> Result<()> {
+        eventually(&format!("{namespace}/{pod} ready"), || {
             let pod = self.pod(namespace, pod)?;
             let statuses = pod["status"]["containerStatuses"].as_array().context("no container has a status")?;
             let ready = !statuses.is_empty() && statuses.iter().all(|status| status["ready"] == true);
@@ -124,7 +124,7 @@ impl Kubelet {
     pub fn stop(mut self) -> Result<()> {
         process::signal(self.child.id(), Signal::TERM)?;
         let child = &mut self.child;
-        eventually("kubelet ended", Duration::from_secs(20), || Ok(child.try_wait()?.is_some()))
+        eventually("kubelet ended", || Ok(child.try_wait()?.is_some()))
     }
 
     /// Everything it has logged.
@@ -160,7 +160,7 @@ impl Kubelet {
     }
 
     fn wait_ready(&mut self) -> Result<()> {
-        let started = eventually("kubelet answers", Duration::from_secs(60), || {
+        let started = eventually("kubelet answers", || {
             if let Some(status) = self.child.try_wait()? {
                 return Err(anyhow::anyhow!("kubelet ended: {status}"));
             }

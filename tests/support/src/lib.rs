@@ -1,9 +1,9 @@
-//! What the end-to-end tests share.
+//! What tests share: the gate for root ([`gate`]), waiting ([`eventually`]), network namespaces ([`Netns`]), a node for sandboxes
+//! ([`Node`]) and one with a daemon ([`Daemon`]).
 //!
 //! ```no_run
-//! use cofferdam_test_support::{ContainerSpec, Daemon, PodSpec, image, root_or_skip};
+//! use cofferdam_test_support::{ContainerSpec, Daemon, PodSpec, image};
 //! # fn main() -> anyhow::Result<()> {
-//! if !root_or_skip() { return Ok(()); }
 //! let daemon = Daemon::builder("first").start()?;
 //! let before = daemon.snapshot()?;
 //! let crictl = daemon.crictl();
@@ -27,43 +27,38 @@ mod cgroup;
 mod cluster;
 mod crictl;
 mod daemon;
+pub mod gate;
 mod host;
 mod http;
 mod kubelet;
 mod leaks;
 mod lifecycle;
+mod netns;
+mod node;
 mod paths;
 mod pod;
 mod process;
 mod run;
+mod wait;
 
 pub use builder::DaemonBuilder;
 pub use cgroup::Cgroup;
 pub use cluster::{ClusterDir, namespace_yaml, tenant_yaml};
 pub use cofferdam_test_images::{Registry, copy_storage, corrupt_blob};
+pub use cofferdam_test_macros::needs;
 pub use crictl::Crictl;
 pub use daemon::Daemon;
-pub use host::{Host, Netns, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6};
+pub use host::{Host, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6};
 pub use http::{HttpServer, http_get};
 pub use kubelet::{Kubelet, NODE_NAME};
 pub use leaks::Snapshot;
+pub use netns::Netns;
+pub use node::{Node, build_binary, cgroup_dirs, cgroup_processes};
 pub use paths::{
     api_proto, bin_dir, cofferdam, crictl_path, critest_path, ensure_vm_image, guest_kernel_package, kubelet_path,
     vm_image_dir,
 };
 pub use pod::{ContainerSpec, PodSpec, image};
 pub use process::{pids_below, process_exists, signal, wait_gone};
-pub use run::{Output, eventually, output_of, run};
-
-/// Whether the test can run: it needs root. Without root it says so and the test passes, except where the environment has `CI`.
-///
-/// # Panics
-/// Without root, when `CI` is set.
-pub fn root_or_skip() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    assert!(root || std::env::var_os("CI").is_none(), "this test needs root, and CI has to run it");
-    if !root {
-        eprintln!("skipped: needs root");
-    }
-    root
-}
+pub use run::{Output, output_of, run};
+pub use wait::{Answer, PATIENCE, eventually, eventually_async};

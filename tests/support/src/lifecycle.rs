@@ -13,7 +13,8 @@ use rustix::process::Signal;
 use crate::daemon::Daemon;
 use crate::host::Host;
 use crate::leaks::mounts_below;
-use crate::run::{Output, eventually, output_of};
+use crate::run::{Output, output_of};
+use crate::wait::{PATIENCE, eventually};
 use crate::{cgroup, paths, process};
 
 impl Daemon {
@@ -58,7 +59,7 @@ impl Daemon {
     pub fn term(&mut self) -> Result<ExitStatus> {
         let Some(mut child) = self.child.take() else { bail!("no daemon runs") };
         process::signal(child.id(), Signal::TERM)?;
-        let ended = eventually("end after SIGTERM", Duration::from_secs(30), || Ok(child.try_wait()?.is_some()));
+        let ended = eventually("end after SIGTERM", || Ok(child.try_wait()?.is_some()));
         if ended.is_err() {
             child.kill()?;
         }
@@ -100,7 +101,7 @@ impl Daemon {
     pub(crate) fn unplug(&mut self) -> Result<()> {
         self.registry = None;
         let netns: Vec<u64> = self.host.iter().flat_map(|host| [host.host.inode(), host.outside.inode()]).collect();
-        let ended = eventually("all processes ended", Duration::from_secs(10), || {
+        let ended = eventually("all processes ended", || {
             // A zombie that is this process's own child is its business.
             let mut pids = process::pids_below(&self.dir, &self.cgroup_root, &netns);
             pids.retain(|pid| process::process_exists(*pid));
@@ -157,7 +158,7 @@ impl Daemon {
     fn wait_ready(&mut self) -> Result<()> {
         let crictl = self.crictl();
         let socket = self.socket();
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
                 self.child = None;

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::run::eventually;
+use crate::wait::eventually;
 
 /// Sends a signal. A process that is gone is no error.
 pub fn signal(pid: u32, signal: Signal) -> Result<()> {
@@ -26,8 +25,8 @@ pub fn process_exists(pid: u32) -> bool {
 }
 
 /// Waits until a process is gone or a zombie.
-pub fn wait_gone(pid: u32, limit: Duration) -> Result<()> {
-    eventually(&format!("process {pid} gone"), limit, || Ok(!process_exists(pid)))
+pub fn wait_gone(pid: u32) -> Result<()> {
+    eventually(&format!("process {pid} gone"), || Ok(!process_exists(pid)))
 }
 
 /// State letter and parent of a process.

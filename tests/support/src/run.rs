@@ -1,8 +1,8 @@
-//! Running commands with a time limit, and waiting with one.
+//! Running commands with a time limit.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -56,22 +56,4 @@ pub fn output_of(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = impl
 /// Runs a command that has to succeed; its standard output.
 pub fn run(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
     output_of(program, args)?.ok()
-}
-
-/// Asks again until the answer is `Ok(true)`; an error counts as no. Fails with the last error, naming `what`.
-pub fn eventually(what: &str, limit: Duration, mut check: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + limit;
-    loop {
-        let answer = check();
-        if matches!(answer, Ok(true)) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            return match answer {
-                Err(error) => Err(error.context(format!("{what}: not within {limit:?}"))),
-                Ok(_) => bail!("{what}: not within {limit:?}"),
-            };
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

@@ -6,15 +6,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use cofferdam_test_support::{
-    Cgroup, Daemon, HttpServer, Netns, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, http_get, root_or_skip,
-};
+use cofferdam_test_support::{Cgroup, Daemon, HttpServer, Netns, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, http_get, needs};
 
+#[needs(root)]
 #[test]
 fn a_host_reaches_outside_by_both_families() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = Daemon::builder("outside").prepare()?;
     for address in [format!("{OUTSIDE_V4}:80"), format!("[{OUTSIDE_V6}]:80")] {
         let address: SocketAddr = address.parse()?;
@@ -28,11 +24,9 @@ fn a_host_reaches_outside_by_both_families() -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn the_registry_serves_the_test_images_in_the_host_namespace() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = Daemon::builder("registry").prepare()?;
     let get = |daemon: &Daemon, path: &str| {
         http_get(&daemon.host().host, SocketAddr::from(([127, 0, 0, 1], 5000)), path, Duration::from_secs(5))
@@ -43,11 +37,9 @@ fn the_registry_serves_the_test_images_in_the_host_namespace() -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn each_kind_of_leak_is_seen() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = Daemon::builder("leaks").prepare()?;
     let before = daemon.snapshot()?;
     assert!(daemon.snapshot()?.added_since(&before).is_empty());
@@ -77,11 +69,9 @@ fn each_kind_of_leak_is_seen() -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn dropping_ends_whatever_was_left() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let daemon = Daemon::builder("drop").prepare()?;
     let (dir, root) = (daemon.dir().to_owned(), daemon.cgroup_root().to_owned());
     let mut inside = daemon.host().host.command().args(["sleep", "1000"]).spawn()?;
@@ -108,11 +98,9 @@ fn dropping_ends_whatever_was_left() -> Result<()> {
     Ok(())
 }
 
+#[needs(root)]
 #[test]
 fn a_power_cut_leaves_the_root_directory_only() -> Result<()> {
-    if !root_or_skip() {
-        return Ok(());
-    }
     let mut daemon = Daemon::builder("power").root_size("16m").shared_mounts().prepare()?;
     let dir = daemon.dir().to_owned();
     fs::write(daemon.root().join("kept"), "x")?;

@@ -37,7 +37,7 @@ impl Vm {
     /// Connects to a port.
     pub fn port(&self, name: &str) -> Result<UnixStream> {
         let path = self.dir.join(name);
-        eventually("QEMU listens", Duration::from_secs(10), || Ok(UnixStream::connect(&path).is_ok()))?;
+        eventually("QEMU listens", || Ok(UnixStream::connect(&path).is_ok()))?;
         let stream = UnixStream::connect(&path)?;
         stream.set_read_timeout(Some(Duration::from_secs(25)))?;
         Ok(stream)

@@ -3,20 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use cofferdam_container::{Container, Error, Launched, LaunchedStreams, PodRunner};
 use cofferdam_pod_api::{
     ContainerRootfs, ContainerSpec, ExecSpec, IdMap, NamespaceMode, PodNamespaces, ShimConfig, ShimKind,
     ShimNamespaces, Stdio, UserNamespace,
 };
+use cofferdam_test_support::{Node, cgroup_dirs};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde_json::{Value, json};
-
-static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Where the ids of user namespaces begin on the host.
 pub const MAPPED: u32 = 1_000_000;
@@ -30,9 +26,9 @@ pub struct Ended {
 }
 
 pub struct Bed {
-    pub dir: tempfile::TempDir,
     pub runner: PodRunner,
     pub cgroup: String,
+    pub node: Node,
 }
 
 /// What a pod is to be.
@@ -50,11 +46,8 @@ pub fn pod() -> Bed {
 
 impl Bed {
     pub fn new(wish: &Wish) -> Bed {
-        let dir = tempfile::tempdir().unwrap();
-        rustix::fs::chmod(dir.path(), rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
-        rootfs(&dir.path().join("layer"));
-        let cgroup =
-            format!("/cofferdam-container-test-{}/{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let node = Node::new("container").unwrap();
+        let cgroup = format!("{}/pod", node.cgroup());
         let own = if wish.host { NamespaceMode::Node } else { NamespaceMode::Pod };
         let map = || vec![IdMap { container: 0, host: MAPPED, size: 65536 }];
         let pid = match (wish.shared_pid, wish.host) {
@@ -68,28 +61,25 @@ impl Bed {
             hostname: if wish.host { String::new() } else { "web-0".into() },
             sysctls: wish.sysctls.clone(),
             shm_size: 1 << 20,
-            netns: (!wish.host).then(|| dir.path().join("netns")),
+            netns: (!wish.host).then(|| node.dir().join("netns")),
             init_seccomp: Vec::new(),
         };
         let config = ShimConfig {
             id: "p".into(),
-            dir: dir.path().into(),
+            dir: node.dir().into(),
             cgroup: cgroup.clone(),
             shim_cgroup: "/".into(),
             kind: ShimKind::Namespace(plan.clone()),
         };
-        Bed { runner: PodRunner::new(&plan, &config).unwrap(), dir, cgroup }
+        Bed { runner: PodRunner::new(&plan, &config).unwrap(), node, cgroup }
     }
 
     /// A container that runs a shell script, as CRI asks for one; `change` has the OCI spec as JSON.
     pub fn spec(&self, script: &str, change: impl FnOnce(&mut Value)) -> ContainerSpec {
-        let id = format!("c{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let (upper, work) = (self.dir.path().join(format!("{id}-upper")), self.dir.path().join(format!("{id}-work")));
-        fs::create_dir(&upper).unwrap();
-        fs::create_dir(&work).unwrap();
-        let mut oci = oci(script, &format!("{}/{id}", self.cgroup), &self.dir.path().join("shm"));
+        let (id, upper, work) = self.node.overlay().unwrap();
+        let mut oci = oci(script, &format!("{}/{id}", self.cgroup), &self.node.dir().join("shm"));
         change(&mut oci);
-        let lower = vec![self.dir.path().join("layer")];
+        let lower = vec![self.node.layer()];
         ContainerSpec {
             name: id.clone(),
             id,
@@ -135,67 +125,18 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            cgroup_dirs(&self.cgroup).iter().for_each(|dir| sweep(dir));
+            // The node ends what is left; nobody else waits for what is this process's child.
+            drop(self.runner.close());
+            return;
         }
-        let closed = self.runner.close();
-        let left: Vec<_> = cgroup_dirs(&self.cgroup).into_iter().filter(|dir| fs::remove_dir(dir).is_err()).collect();
-        for dir in cgroup_dirs(self.cgroup.rsplit_once('/').unwrap().0) {
-            // Others may still be there.
-            let _ = fs::remove_dir(dir);
-        }
-        if !std::thread::panicking() {
-            closed.unwrap();
-            assert!(left.is_empty(), "cgroups are left: {left:?}");
-            let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-            let dir = self.dir.path().to_str().unwrap();
-            assert!(!mounts.contains(dir), "mounts are left");
-        }
+        self.runner.close().unwrap();
+        let left = self.node.left_of(self.node.dir(), &self.cgroup).unwrap();
+        let cgroups = cgroup_dirs(&self.cgroup).unwrap();
+        let emptied: Vec<_> = cgroups.iter().map(|dir| format!("cgroup {}", dir.display())).collect();
+        let full: Vec<_> = cgroups.iter().filter(|dir| fs::remove_dir(dir).is_err()).collect();
+        assert!(full.is_empty(), "cgroups are left: {full:?}");
+        assert_eq!(left, emptied, "mounts are left");
     }
-}
-
-/// Kills what a failed case left in a cgroup, and removes what is below it.
-fn sweep(dir: &Path) {
-    let below = fs::read_dir(dir).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
-    for dir in below.map(|entry| entry.path()) {
-        sweep(&dir);
-        let removed = || fs::remove_dir(&dir).is_ok();
-        let pids = || fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-        for _ in 0..100 {
-            let pids = pids();
-            let pids = pids.lines().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?));
-            // Ended already, perhaps.
-            pids.for_each(|pid| {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            });
-            while rustix::process::wait(rustix::process::WaitOptions::NOHANG).is_ok_and(|ended| ended.is_some()) {}
-            if removed() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-/// Its directories in all hierarchies.
-pub fn cgroup_dirs(cgroup: &str) -> Vec<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let cgroups = mounts.lines().filter(|line| line.contains(" - cgroup"));
-    let dirs = cgroups.map(|line| Path::new(line.split(' ').nth(4).unwrap()).join(cgroup.trim_start_matches('/')));
-    dirs.filter(|dir| dir.exists()).collect()
-}
-
-fn rootfs(root: &Path) {
-    for dir in ["bin", "etc", "tmp", "proc", "sys", "dev", "home", "data"] {
-        fs::create_dir_all(root.join(dir)).unwrap();
-    }
-    fs::copy("/bin/busybox", root.join("bin/busybox")).expect("/bin/busybox of Debian's busybox-static");
-    let applets = [
-        "sh", "cat", "id", "ls", "grep", "sleep", "stat", "mount", "umount", "touch", "kill", "ps", "tty", "dd", "env",
-        "hostname", "mkdir", "readlink", "seq", "tail", "awk", "wc", "head", "stty", "sort", "chown", "true", "nc",
-        "unshare", "pwd", "setsid", "mknod",
-    ];
-    applets.iter().for_each(|applet| symlink("busybox", root.join("bin").join(applet)).unwrap());
-    fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
 }
 
 pub const CAPS: [&str; 14] = [
@@ -292,15 +233,6 @@ pub fn end(launched: Launched) -> Ended {
         LaunchedStreams::Terminal(master) => (read(Some(master)), String::new()),
     };
     Ended { code: reap(&launched.pidfd), out, err }
-}
-
-/// Waits until something is so.
-pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !so() {
-        assert!(Instant::now() < deadline, "never came: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// A seccomp program that answers EPERM to one system call.

@@ -4,9 +4,11 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::bed::{cgroup_dirs, end, eventually, pod};
+use cofferdam_test_support::{cgroup_dirs, eventually};
 
-pub const CASES: &[crate::Case] = &[
+use crate::bed::{end, pod};
+
+pub const CASES: &[cofferdam_test_support::gate::Case] = &[
     ("limits_are_applied_updated_and_read_back", limits),
     ("the_oom_killer_is_seen", oom),
     ("stats", stats),
@@ -34,8 +36,11 @@ fn limits() {
     assert_eq!(now.memory().as_ref().unwrap().limit(), Some(128 << 20), "the kernel rounds, and that is told");
     assert_eq!((now.cpu().as_ref().unwrap().quota(), now.cpu().as_ref().unwrap().shares()), (Some(-1), Some(1024)));
     // Its own files are the oracle.
-    let files: Vec<_> =
-        cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)).iter().map(|d| d.join("memory.limit_in_bytes")).collect();
+    let files: Vec<_> = cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id))
+        .unwrap()
+        .iter()
+        .map(|d| d.join("memory.limit_in_bytes"))
+        .collect();
     if let Some(file) = files.iter().find(|file| file.exists()) {
         assert_eq!(fs::read_to_string(file).unwrap().trim(), (128 << 20).to_string());
     }
@@ -68,7 +73,7 @@ fn stats() {
     let mut pod = pod();
     let spec = pod.spec("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo; sleep 100", |_| {});
     let (mut container, launched) = pod.start(&spec);
-    eventually("CPU time", || container.stats().cpu_ns.is_some_and(|ns| ns > 1_000_000));
+    eventually("CPU time", || container.stats().cpu_ns.is_some_and(|ns| ns > 1_000_000)).unwrap();
     let stats = container.stats();
     assert!(
         stats.memory_usage.unwrap() > 0 && stats.memory_working_set.unwrap() <= stats.memory_usage.unwrap(),
@@ -86,12 +91,12 @@ fn removal() {
     let mut pod = pod();
     let spec = pod.spec("trap 'exit 3' TERM; echo ready; while true; do sleep 0.01; done", |_| {});
     let (mut container, launched) = pod.start(&spec);
-    eventually("the shell", || container.stats().pids.unwrap() >= 2);
+    eventually("the shell", || container.stats().pids.unwrap() >= 2).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(100));
     container.signal_all(15).unwrap();
     assert_eq!(end(launched).code, 3);
     container.remove().unwrap();
-    assert_eq!(cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)), Vec::<std::path::PathBuf>::new());
+    assert_eq!(cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)).unwrap(), Vec::<std::path::PathBuf>::new());
     container.remove().unwrap();
     // Never started.
     let spec = pod.spec("true", |_| {});
@@ -104,7 +109,7 @@ fn removal() {
         pod.spec("true", |oci| crate::bed::bind(oci, std::path::Path::new("/no/such/source"), "/data", &["rbind"]));
     let error = pod.runner.create(&spec).unwrap_err();
     assert!(error.to_string().contains("/no/such/source"), "{error}");
-    assert_eq!(cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)), Vec::<std::path::PathBuf>::new());
+    assert_eq!(cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)).unwrap(), Vec::<std::path::PathBuf>::new());
     assert!(rustix::process::wait(rustix::process::WaitOptions::NOHANG).is_err(), "a child is left");
 }
 
@@ -131,13 +136,14 @@ fn nested() {
     });
     let (mut container, launched) = pod.start(&spec);
     eventually("its cgroups", || {
-        let dirs = cgroup_dirs(&format!("{}/{}/a/b", pod.cgroup, spec.id));
+        let dirs = cgroup_dirs(&format!("{}/{}/a/b", pod.cgroup, spec.id)).unwrap();
         dirs.iter().any(|d| {
             d.to_string_lossy().contains("freezer") && fs::read_to_string(d.join("tasks")).unwrap().lines().count() == 1
         })
-    });
+    })
+    .unwrap();
     container.signal_all(9).unwrap();
     end(launched);
     container.remove().unwrap();
-    assert_eq!(cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)), Vec::<std::path::PathBuf>::new());
+    assert_eq!(cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)).unwrap(), Vec::<std::path::PathBuf>::new());
 }

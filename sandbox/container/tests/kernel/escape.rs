@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::bed::{Bed, Wish, end, exec_spec, pod};
 
-pub const CASES: &[crate::Case] = &[
+pub const CASES: &[cofferdam_test_support::gate::Case] = &[
     ("no_descriptor_of_the_shim_is_left", descriptors),
     ("a_working_directory_through_a_descriptor_is_refused", cwd),
     ("an_entrypoint_of_proc_self_exe_is_the_sealed_copy", self_exe),
@@ -44,7 +44,7 @@ fn cwd() {
     let spec = pod.spec("pwd", |oci| oci["process"]["cwd"] = json!(through));
     let error = pod.runner.create(&spec).unwrap_err();
     assert!(error.to_string().contains(&through), "{error}");
-    symlink(&through, pod.dir.path().join("layer/link")).unwrap();
+    symlink(&through, pod.node.dir().join("layer/link")).unwrap();
     let spec = pod.spec("sleep 100", |_| {});
     let (mut container, launched) = pod.start(&spec);
     for cwd in [through.as_str(), "/link"] {
@@ -98,11 +98,11 @@ fn closing() {
     let before = namespaces();
     let mut pod = Bed::new(&Wish { shared_pid: true, ..Wish::default() });
     assert_eq!(pod.run("true").code, 0);
-    let netns = pod.dir.path().join("netns");
+    let netns = pod.node.dir().join("netns");
     assert!(netns.exists() && namespaces() > before);
     pod.runner.close().unwrap();
     pod.runner.close().unwrap();
-    assert!(!netns.exists() && !pod.dir.path().join("shm").exists());
+    assert!(!netns.exists() && !pod.node.dir().join("shm").exists());
     drop(pod);
     assert_eq!(namespaces(), before);
     assert!(rustix::process::wait(rustix::process::WaitOptions::NOHANG).is_err(), "a child is left");

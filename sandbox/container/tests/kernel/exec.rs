@@ -4,9 +4,11 @@ use std::fs;
 
 use serde_json::json;
 
+use cofferdam_test_support::eventually;
+
 use crate::bed::{Bed, Wish, bind, end, exec_spec, pod};
 
-pub const CASES: &[crate::Case] = &[
+pub const CASES: &[cofferdam_test_support::gate::Case] = &[
     ("exec_has_what_the_container_has", same),
     ("exec_of_a_missing_command_or_directory", missing),
     ("exec_as_another_user", other_user),
@@ -19,7 +21,7 @@ const VIEW: &str = "grep -E '^(Cap|NoNewPrivs|Seccomp:|Uid|Groups|Sig(Blk|Ign))'
 fn same() {
     for (shared_pid, user) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut pod = Bed::new(&Wish { shared_pid, user, ..Wish::default() });
-        let volume = pod.dir.path().join("volume");
+        let volume = pod.node.dir().join("volume");
         fs::create_dir(&volume).unwrap();
         rustix::fs::chmod(&volume, rustix::fs::Mode::from_raw_mode(0o777)).unwrap();
         let mut spec =
@@ -29,9 +31,10 @@ fn same() {
             });
         spec.seccomp = crate::bed::deny(u32::MAX);
         let (mut container, launched) = pod.start(&spec);
-        crate::bed::eventually("the first process's view", || {
+        eventually("the first process's view", || {
             fs::read_to_string(volume.join("first")).is_ok_and(|text| text.contains("PATH") && text.ends_with("/\n"))
-        });
+        })
+        .unwrap();
         let exec = end(container.exec(&exec_spec(&spec, &format!("({VIEW}) >/data/second"))).unwrap());
         assert_eq!((exec.code, &*exec.err), (0, ""));
         let views = ["first", "second"].map(|name| fs::read_to_string(volume.join(name)).unwrap());

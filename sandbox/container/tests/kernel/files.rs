@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::bed::{Bed, Wish, bind, pod};
 
-pub const CASES: &[crate::Case] = &[
+pub const CASES: &[cofferdam_test_support::gate::Case] = &[
     ("a_read_only_root", read_only_root),
     ("masked_and_read_only_paths", masked),
     ("mounts_stay_inside_the_root", inside),
@@ -44,10 +44,10 @@ fn masked() {
 
 fn inside() {
     let mut pod = pod();
-    let source = pod.dir.path().join("source");
+    let source = pod.node.dir().join("source");
     fs::write(&source, "bound").unwrap();
-    let layer = pod.dir.path().join("layer");
-    let outside = pod.dir.path().join("outside");
+    let layer = pod.node.layer();
+    let outside = pod.node.dir().join("outside");
     fs::create_dir(&outside).unwrap();
     let up = "../".repeat(20);
     symlink(format!("{up}{}", outside.display()), layer.join("up")).unwrap();
@@ -67,7 +67,7 @@ fn inside() {
 
 fn binds() {
     let mut pod = pod();
-    let volume = pod.dir.path().join("volume");
+    let volume = pod.node.dir().join("volume");
     fs::create_dir_all(volume.join("sub")).unwrap();
     rustix::mount::mount("tmpfs", volume.join("sub"), "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
     let script = "touch /data/a && echo top; touch /data/sub/a && echo sub";
@@ -82,15 +82,15 @@ fn binds() {
 
 fn proc() {
     let mut pod = pod();
-    let source = pod.dir.path().join("source");
+    let source = pod.node.dir().join("source");
     fs::create_dir(&source).unwrap();
     for at in ["/proc", "/proc/sys", "/proc/self/attr"] {
         let refusal = pod.refusal("true", |oci| bind(oci, &source, at, &["rbind"]));
         assert!(refusal.to_string().contains("/proc"), "{refusal}");
     }
     // An image whose /proc is a link would put procfs where its protection does not look.
-    fs::remove_dir(pod.dir.path().join("layer/proc")).unwrap();
-    symlink("/data", pod.dir.path().join("layer/proc")).unwrap();
+    fs::remove_dir(pod.node.dir().join("layer/proc")).unwrap();
+    symlink("/data", pod.node.dir().join("layer/proc")).unwrap();
     let refusal = pod.refusal("true", |_| {});
     assert!(refusal.to_string().contains("symbolic link"), "{refusal}");
 }
@@ -124,7 +124,7 @@ fn devices() {
 
 fn propagation() {
     let mut pod = pod();
-    let volume = pod.dir.path().join("volume");
+    let volume = pod.node.dir().join("volume");
     fs::create_dir_all(volume.join("late")).unwrap();
     rustix::mount::mount_bind(&volume, &volume).unwrap();
     rustix::mount::mount_change(&volume, rustix::mount::MountPropagationFlags::SHARED).unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, pod};
 
-pub const CASES: &[crate::Case] = &[("status_and_mounts_are_as_runc_makes_them", same)];
+pub const CASES: &[cofferdam_test_support::gate::Case] = &[("status_and_mounts_are_as_runc_makes_them", same)];
 
 const VIEW: &str = "grep -E '^(Cap|NoNewPrivs|Uid|Gid|Groups|Sig(Blk|Ign|Cgt))' /proc/self/status; \
                     awk '{ sub(/ - /, \" \"); print $5, $6 }' /proc/self/mountinfo | grep -v ' /sys/fs/cgroup' | sort; \
@@ -40,17 +40,17 @@ fn interesting(view: &str) -> Vec<String> {
 }
 
 fn runc(pod: &Bed, change: impl FnOnce(&mut Value)) -> String {
-    let bundle = pod.dir.path().join("bundle");
+    let bundle = pod.node.dir().join("bundle");
     fs::create_dir(&bundle).unwrap();
     let spec = pod.spec(VIEW, change);
     let mut oci = serde_json::to_value(&spec.oci).unwrap();
     oci["linux"]["namespaces"] =
         json!(["pid", "mount", "ipc", "uts", "network", "cgroup"].map(|kind| json!({ "type": kind })));
     oci["hostname"] = json!("web-0");
-    oci["root"]["path"] = json!(pod.dir.path().join("layer"));
+    oci["root"]["path"] = json!(pod.node.layer());
     oci["linux"]["cgroupsPath"] = json!(format!("{}/runc", pod.cgroup));
     fs::write(bundle.join("config.json"), oci.to_string()).unwrap();
-    let root = pod.dir.path().join("runc");
+    let root = pod.node.dir().join("runc");
     let out =
         Command::new("runc").arg("--root").arg(&root).args(["run", "--bundle"]).arg(&bundle).arg("oracle").output();
     let out = out.expect("runc of Debian");

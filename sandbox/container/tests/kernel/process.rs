@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::bed::{Bed, Wish, deny, end, exec_spec, pod};
 
-pub const CASES: &[crate::Case] = &[
+pub const CASES: &[cofferdam_test_support::gate::Case] = &[
     ("hello_and_exit_code", hello),
     ("env_cwd_user_groups_umask", identity),
     ("a_missing_cwd_is_made_and_one_for_the_user_alone_is_entered", cwd),
@@ -42,7 +42,7 @@ fn cwd() {
     let mut pod = pod();
     let ended = pod.run_with("pwd; stat -c %u:%a .", |oci| oci["process"]["cwd"] = json!("/not/yet/there"));
     assert_eq!(ended.out, "/not/yet/there\n0:755\n");
-    let secret = pod.dir.path().join("layer/home/own");
+    let secret = pod.node.dir().join("layer/home/own");
     std::fs::create_dir(&secret).unwrap();
     rustix::fs::chown(&secret, Some(rustix::fs::Uid::from_raw(1000)), None).unwrap();
     rustix::fs::chmod(&secret, rustix::fs::Mode::from_raw_mode(0o700)).unwrap();
@@ -92,7 +92,7 @@ fn capabilities() {
 
 fn no_new_privs() {
     let mut pod = pod();
-    let suid = pod.dir.path().join("layer/data/busybox");
+    let suid = pod.node.dir().join("layer/data/busybox");
     std::fs::copy("/bin/busybox", &suid).unwrap();
     rustix::fs::chmod(&suid, rustix::fs::Mode::from_raw_mode(0o4755)).unwrap();
     // su waits for a password; other applets give up what they were given.
@@ -197,7 +197,7 @@ fn names() {
     assert!(ended.out.ends_with("\nlo\n"), "{ended:?}");
     assert_eq!(pod.run("cat /dev/shm/x").out, "x\n", "/dev/shm is the pod's");
     assert_ne!(own, "web-0");
-    assert!(pod.dir.path().join("netns").exists());
+    assert!(pod.node.dir().join("netns").exists());
     let socket = pod.runner.socket(&"127.0.0.1:80".parse().unwrap()).unwrap();
     assert!(rustix::net::connect(&socket, &"127.0.0.1:80".parse::<std::net::SocketAddr>().unwrap()).is_err());
 }

@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::fd::AsRawFd;
 
-use crate::bed::{Bed, Wish, add_caps, end, eventually, exec_spec};
+use cofferdam_test_support::eventually;
 
-pub const CASES: &[crate::Case] = &[
+use crate::bed::{Bed, Wish, add_caps, end, exec_spec};
+
+pub const CASES: &[cofferdam_test_support::gate::Case] = &[
     ("zombies_are_reaped_by_the_init", zombies),
     ("the_end_of_a_container_kills_its_children_only", ends),
     ("a_tracer_sees_no_shim_and_nothing_of_the_node", tracer),
@@ -35,9 +37,9 @@ fn ends() {
     let spec = pod.spec("setsid sleep 1000 & setsid sleep 1000 & exit 5", |_| {});
     let (mut container, launched) = pod.start(&spec);
     assert_eq!(crate::bed::reap(&launched.pidfd), 5);
-    eventually("its children go on in the pod's namespace", || container.stats().pids == Some(2));
+    eventually("its children go on in the pod's namespace", || container.stats().pids == Some(2)).unwrap();
     container.signal_all(9).unwrap();
-    eventually("they are killed", || container.stats().pids == Some(0));
+    eventually("they are killed", || container.stats().pids == Some(0)).unwrap();
     container.remove().unwrap();
     assert_eq!(other_container.stats().pids, Some(1));
     let ended = end(other_container.exec(&exec_spec(&other, "ps -o args | grep -c '[s]leep'")).unwrap());

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::bed::{Bed, MAPPED, Wish, bind, end, exec_spec};
 
-pub const CASES: &[crate::Case] = &[
+pub const CASES: &[cofferdam_test_support::gate::Case] = &[
     ("ids_are_mapped_in_root_and_volumes", mapped),
     ("a_user_namespace_with_a_shared_pid_namespace", shared),
     ("root_inside_is_nobody_outside", nobody),
@@ -15,7 +15,7 @@ pub const CASES: &[crate::Case] = &[
 
 fn mapped() {
     let mut pod = Bed::new(&Wish { user: true, ..Wish::default() });
-    let volume = pod.dir.path().join("volume");
+    let volume = pod.node.dir().join("volume");
     fs::create_dir(&volume).unwrap();
     fs::write(volume.join("old"), "").unwrap();
     rustix::fs::chown(volume.join("old"), Some(rustix::fs::Uid::from_raw(7)), None).unwrap();
@@ -37,7 +37,7 @@ fn mapped() {
     let owner = |path: std::path::PathBuf| fs::metadata(path).map(|m| (m.uid(), m.gid())).unwrap();
     assert_eq!(owner(spec.rootfs.upper.join("new")), (MAPPED + 7, MAPPED + 8));
     assert_eq!(owner(volume.join("new")), (0, 0));
-    assert_eq!(owner(pod.dir.path().join("layer/bin/busybox")), (0, 0));
+    assert_eq!(owner(pod.node.dir().join("layer/bin/busybox")), (0, 0));
 }
 
 fn shared() {

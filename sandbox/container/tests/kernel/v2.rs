@@ -11,9 +11,11 @@ use rustix::mount::{
 };
 use serde_json::json;
 
-use crate::bed::{add_caps, cgroup_dirs, end, eventually, exec_spec, pod, reap};
+use cofferdam_test_support::{cgroup_dirs, eventually};
 
-pub const CASES: &[crate::Case] = &[
+use crate::bed::{add_caps, end, exec_spec, pod, reap};
+
+pub const CASES: &[cofferdam_test_support::gate::Case] = &[
     ("v2_processes_are_born_in_their_cgroup_and_killed_with_it", || apart(born)),
     ("v2_device_rules", || apart(devices)),
     ("v2_limits", || apart(limits)),
@@ -54,13 +56,13 @@ fn born() {
     assert!(ended.out.starts_with("0::/\n") && ended.err.contains("Read-only file system"), "{ended:?}");
     let spec = pod.spec("setsid sleep 100 & setsid sleep 100 & exec sleep 100", |_| {});
     let (mut container, launched) = pod.start(&spec);
-    let dir = cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)).remove(0);
+    let dir = cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)).unwrap().remove(0);
     let count = || std::fs::read_to_string(dir.join("cgroup.procs")).unwrap().lines().count();
-    eventually("its children", || count() == 3);
+    eventually("its children", || count() == 3).unwrap();
     let ended = end(container.exec(&exec_spec(&spec, "grep ^0:: /proc/self/cgroup")).unwrap());
     assert_eq!(ended.out, "0::/\n");
     let exec = container.exec(&exec_spec(&spec, "exec sleep 100")).unwrap();
-    eventually("the exec", || count() == 4);
+    eventually("the exec", || count() == 4).unwrap();
     container.signal_all(9).unwrap();
     assert_eq!(end(exec).code, 137);
     assert_eq!(end(launched).code, 137);
@@ -91,7 +93,7 @@ fn limits() {
             oci["linux"]["resources"]["hugepageLimits"] = json!([{ "pageSize": size, "limit": 4 << 20 }]);
         });
         let (mut container, launched) = pod.start(&spec);
-        let dir = cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)).remove(0);
+        let dir = cgroup_dirs(&format!("{}/{}", pod.cgroup, spec.id)).unwrap().remove(0);
         assert_eq!(std::fs::read_to_string(dir.join("hugetlb.2MB.max")).unwrap().trim(), (4 << 20).to_string());
         container.signal_all(9).unwrap();
         end(launched);

@@ -8,18 +8,19 @@ use cofferdam_namespace::NamespaceFactory;
 use cofferdam_pod_client::Launcher;
 use cofferdam_sandbox::{ContainerState, NamespaceMode, Recovered, SandboxFactory, SandboxSpec};
 
-use crate::bed::{Node, alive, dirs, eventually, exit_of, gone, kill, root_or_skip, shims};
+use cofferdam_test_support::{cgroup_dirs, eventually, needs, process_exists, signal, wait_gone};
+use rustix::process::Signal;
+
+use crate::bed::{Bed, exit_of, gone, shims};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
+#[needs(root)]
 #[tokio::test]
 async fn a_killed_shim_takes_its_containers_along_and_its_records_stay() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let mut spec = node.spec();
     spec.namespaces.pid = NamespaceMode::Pod;
     let factory = node.factory();
@@ -28,9 +29,9 @@ async fn a_killed_shim_takes_its_containers_along_and_its_records_stay() {
     let (ended, _) = node.run(&*sandbox, "exit 9").await;
     exit_of(&mut events, &ended).await;
     let (_, running) = node.run(&*sandbox, "sleep 1000").await;
-    kill(sandbox.record().shim.pid);
+    signal(sandbox.record().shim.pid, Signal::KILL).unwrap();
     assert!(gone(&mut events).await.contains("signal 9"));
-    eventually("the end of the container", || !alive(running));
+    wait_gone(running).unwrap();
     sandbox.stop().await.unwrap();
     let Recovered::Dead { exits, .. } = factory.recover(&spec, Some(&sandbox.record())).await.unwrap() else {
         panic!()
@@ -41,35 +42,31 @@ async fn a_killed_shim_takes_its_containers_along_and_its_records_stay() {
     node.assert_clean(&spec);
 }
 
+#[needs(root)]
 #[test]
 fn a_shim_killed_while_no_daemon_runs_is_found_dead() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let spec = node.spec();
     let (record, running) = runtime().block_on(async {
         let sandbox = node.factory().create(&spec).await.unwrap();
         let (_, pid) = node.run(&*sandbox, "sleep 1000").await;
         (sandbox.record(), pid)
     });
-    kill(record.shim.pid);
-    eventually("the end of the shim", || !alive(record.shim.pid));
+    signal(record.shim.pid, Signal::KILL).unwrap();
+    wait_gone(record.shim.pid).unwrap();
     runtime().block_on(async {
         let factory = node.factory();
         let Recovered::Dead { exits, .. } = factory.recover(&spec, Some(&record)).await.unwrap() else { panic!() };
-        assert!(exits.is_empty() && !alive(running));
+        assert!(exits.is_empty() && !process_exists(running));
         factory.remove_leftovers(&spec, Some(&record)).await.unwrap();
     });
     node.assert_clean(&spec);
 }
 
+#[needs(root)]
 #[test]
 fn the_next_daemon_adopts_a_sandbox_with_the_exits_it_has_missed() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let spec = node.spec();
     let (record, ends, ends_pid, stays) = runtime().block_on(async {
         let sandbox = node.factory().create(&spec).await.unwrap();
@@ -80,8 +77,9 @@ fn the_next_daemon_adopts_a_sandbox_with_the_exits_it_has_missed() {
     // The runtime is gone, and with it every connection and task: as after SIGKILL.
     eventually("a log line without a daemon", || {
         fs::read_to_string(node.log(&ends)).is_ok_and(|log| log.contains("stdout F late"))
-    });
-    eventually("an end without a daemon", || !alive(ends_pid));
+    })
+    .unwrap();
+    wait_gone(ends_pid).unwrap();
     runtime().block_on(async {
         let factory = node.factory();
         let Recovered::Live(sandbox) = factory.recover(&spec, Some(&record)).await.unwrap() else { panic!() };
@@ -99,22 +97,20 @@ fn the_next_daemon_adopts_a_sandbox_with_the_exits_it_has_missed() {
     node.assert_clean(&spec);
 }
 
+#[needs(root)]
 #[tokio::test]
 async fn the_death_of_a_pods_init_is_the_sandboxs() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let mut spec = node.spec();
     spec.namespaces.pid = NamespaceMode::Pod;
     let factory = node.factory();
     let sandbox = factory.create(&spec).await.unwrap();
     let mut events = sandbox.pod().events();
     let (id, _) = node.run(&*sandbox, "sleep 1000").await;
-    let init = dirs(&format!("{}/sandbox-init-{}", spec.cgroup, spec.id));
+    let init = cgroup_dirs(&format!("{}/sandbox-init-{}", spec.cgroup, spec.id)).unwrap();
     let pids =
         init.iter().find_map(|dir| fs::read_to_string(dir.join("cgroup.procs")).ok().filter(|text| !text.is_empty()));
-    kill(pids.unwrap().trim().parse().unwrap());
+    signal(pids.unwrap().trim().parse().unwrap(), Signal::KILL).unwrap();
     assert_eq!(exit_of(&mut events, &id).await.code, 137);
     let reason = gone(&mut events).await;
     assert!(reason.contains("init of the pod's PID namespace"), "{reason}");
@@ -127,12 +123,10 @@ async fn the_death_of_a_pods_init_is_the_sandboxs() {
     node.assert_clean(&spec);
 }
 
+#[needs(root)]
 #[tokio::test]
 async fn a_start_that_fails_says_why_and_leaves_nothing() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let mut spec = node.spec();
     spec.sysctls.insert("net.ipv4.no_such_thing".into(), "1".into());
     let Err(error) = node.factory().create(&spec).await else { panic!("it was made") };
@@ -145,7 +139,7 @@ async fn a_start_that_fails_says_why_and_leaves_nothing() {
     node.assert_clean(&spec);
 }
 
-fn undo(node: &Node, spec: &SandboxSpec) {
+fn undo(node: &Bed, spec: &SandboxSpec) {
     runtime().block_on(async {
         for _ in 0..2 {
             node.factory().remove_leftovers(spec, None).await.unwrap();
@@ -154,12 +148,10 @@ fn undo(node: &Node, spec: &SandboxSpec) {
     node.assert_clean(spec);
 }
 
+#[needs(root)]
 #[test]
 fn a_create_cut_off_anywhere_is_undone_without_a_record() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     undo(&node, &node.spec());
     let mut made = 0;
     for cut in [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 5000] {
@@ -181,5 +173,5 @@ fn a_create_cut_off_anywhere_is_undone_without_a_record() {
     });
     assert_eq!(shims(&spec).len(), 1);
     undo(&node, &spec);
-    assert!(!alive(running));
+    assert!(!process_exists(running));
 }

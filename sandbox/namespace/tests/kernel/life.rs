@@ -5,11 +5,12 @@ use std::fs;
 use cofferdam_sandbox::{
     Attachment, ContainerState, ExecSpec, NamespaceMode, NetworkAttachment, Sandbox, SandboxError, SandboxFactory,
 };
+use cofferdam_test_support::{cgroup_dirs, needs, process_exists};
 use tokio::io::AsyncReadExt;
 
-use crate::bed::{Node, SHIM, dirs, exit_of, memory, root_or_skip};
+use crate::bed::{Bed, SHIM, exit_of, memory};
 
-async fn exec(node: &Node, sandbox: &dyn Sandbox, container: &str, script: &str) -> (i32, String) {
+async fn exec(node: &Bed, sandbox: &dyn Sandbox, container: &str, script: &str) -> (i32, String) {
     let mut process = node.container(sandbox.spec(), script).oci.process().clone().unwrap();
     process.set_terminal(Some(false));
     let spec = ExecSpec { container: container.into(), id: "e".into(), process, stdin: false };
@@ -19,12 +20,10 @@ async fn exec(node: &Node, sandbox: &dyn Sandbox, container: &str, script: &str)
     (streams.exit.await.unwrap().unwrap(), text)
 }
 
+#[needs(root)]
 #[tokio::test]
 async fn a_container_runs_logs_and_exits() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let spec = node.spec();
     let factory = node.factory();
     let sandbox = factory.create(&spec).await.unwrap();
@@ -54,12 +53,10 @@ async fn a_container_runs_logs_and_exits() {
     node.assert_clean(&spec);
 }
 
+#[needs(root)]
 #[tokio::test]
 async fn the_shim_stays_outside_and_a_container_that_may_trace_cannot_see_it() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let mut spec = node.spec();
     spec.namespaces.pid = NamespaceMode::Pod;
     let factory = node.factory();
@@ -84,14 +81,12 @@ async fn the_shim_stays_outside_and_a_container_that_may_trace_cannot_see_it() {
     node.assert_clean(&spec);
 }
 
+#[needs(root)]
 #[tokio::test]
 async fn what_kubelet_made_and_what_the_next_attempt_runs_is_left_alone() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let (mut first, mut second) = (node.spec(), node.spec());
-    let shared = format!("{}/kubepods/podX", node.root);
+    let shared = format!("{}/kubepods/podX", node.node.cgroup());
     cofferdam_pod_client::cgroup::make(&shared).unwrap();
     first.cgroup.clone_from(&shared);
     second.cgroup.clone_from(&shared);
@@ -105,25 +100,23 @@ async fn what_kubelet_made_and_what_the_next_attempt_runs_is_left_alone() {
     let (_, kept) = node.run(&*new, "sleep 1000").await;
     old.stop().await.unwrap();
     factory.remove_leftovers(&first, Some(&old.record())).await.unwrap();
-    assert!(crate::bed::alive(kept) && new.pod().list().await.unwrap().len() == 1);
+    assert!(process_exists(kept) && new.pod().list().await.unwrap().len() == 1);
     new.resize(Some(1.0), Some(1 << 30)).await.unwrap();
     new.stop().await.unwrap();
     factory.remove_leftovers(&second, Some(&new.record())).await.unwrap();
-    assert!(!crate::bed::alive(kept) && !dirs(&shared).is_empty(), "the pod's cgroup is kubelet's");
+    assert!(!process_exists(kept) && !cgroup_dirs(&shared).unwrap().is_empty(), "the pod's cgroup is kubelet's");
 }
 
+#[needs(root)]
 #[tokio::test]
 async fn limits_of_a_cgroup_of_our_own_are_applied() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let spec = node.spec();
     let factory = node.factory();
     let sandbox = factory.create(&spec).await.unwrap();
     sandbox.resize(Some(0.5), Some(64 << 20)).await.unwrap();
     let read = |names: [&str; 2]| {
-        let files = dirs(&spec.cgroup).into_iter().flat_map(|dir| names.map(|name| dir.join(name)));
+        let files = cgroup_dirs(&spec.cgroup).unwrap().into_iter().flat_map(|dir| names.map(|name| dir.join(name)));
         files.filter_map(|file| fs::read_to_string(file).ok()).next().unwrap().trim().to_owned()
     };
     assert_eq!(read(["memory.limit_in_bytes", "memory.max"]), (64 << 20).to_string());
@@ -133,12 +126,10 @@ async fn limits_of_a_cgroup_of_our_own_are_applied() {
     node.assert_clean(&spec);
 }
 
+#[needs(root)]
 #[tokio::test]
 async fn a_cgroup_outside_of_the_pods_is_refused() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let spec = node.spec();
     let factory = node.factory();
     let sandbox = factory.create(&spec).await.unwrap();
@@ -149,12 +140,10 @@ async fn a_cgroup_outside_of_the_pods_is_refused() {
     factory.remove_leftovers(&spec, None).await.unwrap();
 }
 
+#[needs(root)]
 #[tokio::test]
 async fn an_idle_shim_with_one_container_is_small() {
-    if !root_or_skip() {
-        return;
-    }
-    let node = Node::new();
+    let node = Bed::new();
     let mut spec = node.spec();
     // As large as a real one.
     spec.init_seccomp = [0x06u8, 0, 0, 0, 0, 0, 0xff, 0x7f].repeat(500);

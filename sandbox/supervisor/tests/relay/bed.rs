@@ -18,16 +18,6 @@ use cofferdam_pod_api::{
 use cofferdam_supervisor::{BootedMachine, End, ExitRecords, Machine, Relay, serve_vm};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-/// Root (the server takes no other requester), or a visible skip; CI has to be root.
-pub fn root_or_skip() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    assert!(root || std::env::var_os("CI").is_none(), "this test needs root, and CI has to run it");
-    if !root {
-        eprintln!("skipped: needs root");
-    }
-    root
-}
-
 pub fn pair() -> (UnixStream, UnixStream) {
     UnixStream::pair().unwrap()
 }

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use cofferdam_pod_api::{BootConfig, BootedProcesses, GuestSetup};
 use cofferdam_pod_client::cgroup;
 use cofferdam_sandbox::{ContainerRootfs, ContainerSpec, NamespaceMode, Stdio};
+use cofferdam_test_support::{Node, eventually, guest_kernel_package};
 use cofferdam_vm::image::{BuildConfig, Image, KernelSource, build};
 use cofferdam_vm::{StagePlan, plan};
 use cofferdam_vmm::{Descriptors, Qemu, Vmm, VmmError};
@@ -18,8 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
 pub struct World {
-    pub dir: tempfile::TempDir,
-    pub cgroup: String,
+    pub node: Node,
     kernel: PathBuf,
 }
 
@@ -32,44 +31,33 @@ pub struct Vm {
 }
 
 impl World {
-    pub fn new() -> Option<Self> {
-        let cache = PathBuf::from(std::env::var_os("HOME")?).join(".cache/cofferdam/packages");
-        let packages = std::fs::read_dir(cache).into_iter().flatten().flatten().map(|entry| entry.path());
-        let kernel = packages.filter(|path| path.to_string_lossy().contains("-cloud-amd64_")).max();
-        let qemu = Path::new("/usr/bin/qemu-system-x86_64").exists();
-        let missing = match (&kernel, rustix::process::getuid().is_root(), qemu) {
-            (None, ..) => "no kernel package; tests/setup/packages.sh guest-kernel fetches it",
-            (_, false, _) => "needs root",
-            (.., false) => "no qemu-system-x86_64",
-            _ => "",
-        };
-        if !missing.is_empty() {
-            assert!(std::env::var_os("CI").is_none(), "{missing}");
-            println!("skipped: {missing}");
-            return None;
-        }
-        let cgroup = format!("/cofferdam-vm-test-{}", std::process::id());
-        let world = World { dir: tempfile::tempdir().unwrap(), kernel: kernel?, cgroup };
+    pub fn new() -> Self {
+        let kernel = guest_kernel_package().unwrap();
+        let world = World { node: Node::new("vm").unwrap(), kernel };
         std::fs::create_dir_all(world.volume()).unwrap();
-        Some(world)
+        world
+    }
+
+    pub fn cgroup(&self) -> &str {
+        self.node.cgroup()
     }
 
     pub fn share(&self) -> PathBuf {
-        self.dir.path().join("pod/share")
+        self.node.dir().join("pod/share")
     }
 
     pub fn volume(&self) -> PathBuf {
-        self.dir.path().join("volume")
+        self.node.dir().join("volume")
     }
 
     pub fn upper(&self, container: &str) -> PathBuf {
-        self.dir.path().join(container).join("upper")
+        self.node.dir().join(container).join("upper")
     }
 
     /// A container with one volume.
     pub fn plan(&self, id: &str, options: &[&str]) -> StagePlan {
         let part = |name: &str| {
-            let dir = self.dir.path().join(id).join(name);
+            let dir = self.node.dir().join(id).join(name);
             std::fs::create_dir_all(&dir).unwrap();
             dir
         };
@@ -87,12 +75,12 @@ impl World {
             pid_target: None,
             extensions: Default::default(),
         };
-        plan(spec, &self.dir.path().join("pod")).unwrap()
+        plan(spec, &self.node.dir().join("pod")).unwrap()
     }
 
     /// A static program that tells on the console what it finds.
     pub fn init(&self) -> PathBuf {
-        let out = self.dir.path().join("init");
+        let out = self.node.dir().join("init");
         if !out.exists() {
             let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/boot/init.c");
             let status = std::process::Command::new("cc").args(["-static", "-O1", "-o"]).arg(&out).arg(source).status();
@@ -103,10 +91,10 @@ impl World {
 
     fn image(&self, init: &Path) -> Image {
         let config = BuildConfig {
-            image_dir: self.dir.path().join("images"),
+            image_dir: self.node.dir().join("images"),
             kernel: KernelSource::Package(self.kernel.clone()),
             agent: init.into(),
-            cache: self.dir.path().join("cache"),
+            cache: self.node.dir().join("cache"),
         };
         build(&config).unwrap().image
     }
@@ -114,7 +102,7 @@ impl World {
     pub fn boot(&self, init: &Path, mebibytes: u64, vmm: &Path) -> Result<Vm, VmmError> {
         let image = self.image(init);
         let [vmm_cgroup, file_server_cgroup] =
-            ["sandbox-vmm", "sandbox-fs"].map(|name| format!("{}/{name}", self.cgroup));
+            ["sandbox-vmm", "sandbox-fs"].map(|name| format!("{}/{name}", self.node.cgroup()));
         cgroup::make(&vmm_cgroup).unwrap();
         cgroup::make(&file_server_cgroup).unwrap();
         let config = BootConfig {
@@ -132,7 +120,7 @@ impl World {
             file_server_cgroup,
             setup: setup(),
         };
-        let mut qemu = Qemu::new(self.dir.path().join("pod"));
+        let mut qemu = Qemu::new(self.node.dir().join("pod"));
         let (console, messages) = (log(), log());
         let descriptors = Descriptors {
             console: console.try_clone().unwrap().into(),
@@ -161,9 +149,8 @@ fn setup() -> GuestSetup {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = cgroup::kill(&self.cgroup);
+        let _ = cgroup::kill(self.cgroup());
         let _ = cofferdam_vm::share::remove(&self.share());
-        cgroup::remove(&self.cgroup).unwrap();
     }
 }
 
@@ -197,10 +184,11 @@ impl Vm {
     }
 
     pub fn wait_for(&self, line: &str) {
-        until(Duration::from_secs(60), line, || {
+        eventually(line, || {
             assert!(!self.ended(), "{}{}", self.console(), text(&self.messages));
             self.console().contains(line)
-        });
+        })
+        .unwrap();
     }
 
     pub fn stop(&mut self) {
@@ -213,12 +201,4 @@ pub fn is_alive(pid: u32) -> bool {
     use rustix::process::{Pid, WaitOptions, waitpid};
     let _ = waitpid(Pid::from_raw(pid as i32), WaitOptions::NOHANG);
     Path::new(&format!("/proc/{pid}")).exists()
-}
-
-pub fn until(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
