@@ -1,4 +1,5 @@
-//! The protocol is wire-identical to the `api.proto` of k8s.io/cri-api: nothing missing, nothing extra, nothing renamed.
+//! The protocol is wire-identical to the `api.proto` of k8s.io/cri-api: nothing missing, nothing extra, nothing
+//! renamed.
 //!
 //! Upstream's file is what `tests/setup/go.sh cri-api` keeps.
 

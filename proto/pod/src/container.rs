@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// A container, ready to be run: an OCI spec of host paths plus what OCI has no word for.
 ///
-/// The server writes it for both kinds of sandbox alike; a VM sandbox rewrites host paths to guest paths before it sends
-/// it to the agent.
+/// The server writes it for both kinds of sandbox alike; a VM sandbox rewrites host paths to guest paths before it
+/// sends it to the agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
     /// The container id: 64 lower-case hex digits.

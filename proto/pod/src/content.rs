@@ -1,8 +1,8 @@
-//! Messages that carry JSON of a type, and the shim's configuration. They are made from the type and give it back, so that no other place knows the
-//! encoding.
+//! Messages that carry JSON of a type, and the shim's configuration. They are made from the type and give it back, so
+//! that no other place knows the encoding.
 //!
-//! JSON, where the rest of the protocol is protobuf: these types hold the OCI runtime specification's own, whose form is
-//! JSON already.
+//! JSON, where the rest of the protocol is protobuf: these types hold the OCI runtime specification's own, whose form
+//! is JSON already.
 
 use oci_spec::runtime::LinuxResources;
 use serde::Serialize;

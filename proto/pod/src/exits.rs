@@ -1,8 +1,8 @@
-//! Durable exit records: a file of fixed slots, whose space is reserved before a container may start, so that a full disk
-//! loses no exit. The shim writes it, the daemon reads it when the shim is dead.
+//! Durable exit records: a file of fixed slots, whose space is reserved before a container may start, so that a full
+//! disk loses no exit. The shim writes it, the daemon reads it when the shim is dead.
 //!
-//! Each slot is one line of JSON, padded with blanks and ended by a newline; a slot that does not parse is empty. Slot 0
-//! is the shim's last word: why the sandbox died.
+//! Each slot is one line of JSON, padded with blanks and ended by a newline; a slot that does not parse is empty. Slot
+//! 0 is the shim's last word: why the sandbox died.
 
 use serde_json::{Value, json};
 

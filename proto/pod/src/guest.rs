@@ -1,4 +1,5 @@
-//! What the agent in a VM is told before it serves ([`Setup`](crate::Setup)), and the names that the two sides of a guest agree on.
+//! What the agent in a VM is told before it serves ([`Setup`](crate::Setup)), and the names that the two sides of a
+//! guest agree on.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

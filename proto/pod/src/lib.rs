@@ -11,11 +11,11 @@
 //! | [`Records`] | shim | daemon, also after the shim's death | slots of a file |
 //!
 //! One connection carries everything of a pod, multiplexed. The *requester* (daemon towards shim, shim towards agent)
-//! sends [`Request`]s, numbers them, and opens streams by numbers of its own; the *server* answers with [`Response`]s in
-//! any order and announces [`Event`]s.
+//! sends [`Request`]s, numbers them, and opens streams by numbers of its own; the *server* answers with [`Response`]s
+//! in any order and announces [`Event`]s.
 //!
-//! * Between daemon and shim the connection is one unix stream socket; file descriptors (logs, a tap) come by SCM_RIGHTS
-//!   with the first byte of the request that counts them.
+//! * Between daemon and shim the connection is one unix stream socket; file descriptors (logs, a tap) come by
+//!   SCM_RIGHTS with the first byte of the request that counts them.
 //! * Between shim and agent it is two byte ports: *control* (requests, responses, events) and *data* (streams, logs,
 //!   exits). [`Body::port`] says which frame goes where. Neither port keeps bytes while nobody listens, so each connect
 //!   starts with [`MAGIC`] and a [`Hello`] with a fresh epoch, and what comes before them is dropped.

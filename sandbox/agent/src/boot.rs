@@ -33,7 +33,7 @@ const MOUNTS: [Kernel; 8] = [
     Kernel { kind: "tmpfs", at: "/dev/shm", flags: NONE, data: c"mode=1777" },
     Kernel { kind: "tmpfs", at: "/run", flags: F::NOSUID.union(F::NODEV), data: c"mode=0755" },
     Kernel { kind: "tmpfs", at: "/tmp", flags: F::NOSUID.union(F::NODEV), data: c"mode=1777" },
-    Kernel { kind: "cgroup2", at: crate::cgroup::ROOT, flags: NONE, data: c"" },
+    Kernel { kind: "cgroup2", at: crate::controllers::ROOT, flags: NONE, data: c"" },
 ];
 
 /// Mounts what every guest has.
@@ -46,8 +46,8 @@ pub(crate) fn mounts() -> Result<(), BootError> {
     Ok(())
 }
 
-/// The root of the initramfs is the one mount that has no parent, and pivot_root works on no such root: containers could not
-/// leave it. So it is bound onto itself, and the copy made the root.
+/// The root of the initramfs is the one mount that has no parent, and pivot_root works on no such root: containers
+/// could not leave it. So it is bound onto itself, and the copy made the root.
 fn leave_rootfs() -> io::Result<()> {
     const COPY: &str = "/root";
     create_dir_all(COPY)?;
@@ -67,8 +67,8 @@ pub(crate) fn size_shm(bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Mounts the share of the pod, where the machine has one. Plain: what is set-uid in an image shall be so inside its VM; it is the host
-/// that mounts the same files nosuid and nodev.
+/// Mounts the share of the pod, where the machine has one. Plain: what is set-uid in an image shall be so inside its
+/// VM; it is the host that mounts the same files nosuid and nodev.
 pub(crate) fn share(tag: &str, at: &str) -> io::Result<()> {
     let devices = std::fs::read_dir("/sys/bus/virtio/drivers/virtiofs");
     let has_one =

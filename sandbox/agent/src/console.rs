@@ -35,7 +35,7 @@ pub(crate) fn report_panics() {
 /// Writes what is cached and turns the machine off.
 pub(crate) fn power_off() -> ! {
     rustix::fs::sync();
-    let error = cofferdam_sys::machine::power_off();
+    let error = cofferdam_sys::system::power_off();
     report(&format!("power off: {error}"));
     // The end of PID 1 is a kernel panic, which ends the machine as well.
     std::process::exit(1)

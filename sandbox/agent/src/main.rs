@@ -1,13 +1,14 @@
 //! PID 1 of the guest: runs the containers of a VM pod.
 //!
 //! ```text
-//! kernel -> boot (mounts, cgroups, modules, ports) -> serve -> Setup (host name, network, clock...) -> containers -> Stop -> power off
+//! kernel -> boot (mounts, cgroups, modules, ports) -> serve -> Setup (host name, network, clock...)
+//!        -> containers -> Stop -> power off
 //! ```
 //! Whatever ends it, a reason is on the console and the machine is off: nobody else could tell why a guest hangs.
 
 mod boot;
-mod cgroup;
 mod console;
+mod controllers;
 mod error;
 mod modules;
 mod ports;
@@ -39,7 +40,7 @@ fn run() -> Result<End, BootError> {
     let start = Instant::now();
     boot::mounts()?;
     let mounted = start.elapsed();
-    cgroup::prepare()?;
+    controllers::prepare()?;
     let grouped = start.elapsed();
     let events = ports::Events::open()?;
     modules::load_all()?;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use cofferdam_sys::machine::load_module;
+use cofferdam_sys::system::load_module;
 
 use crate::error::BootError;
 

@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cofferdam_container::PodRunner;
 use cofferdam_pod_api::{GUEST_CGROUP, GuestSetup, MIN_SEED, NamespaceMode, PodError, SHARE_DIR, SHARE_TAG};
 use cofferdam_supervisor::{Guest, Runner};
-use cofferdam_sys::machine::{MAX_SEED, credit_entropy, set_clock, uptime};
+use cofferdam_sys::system::{MAX_SEED, credit_entropy, set_clock, uptime};
 
 use crate::boot;
 
-/// A clock that is off by less is left alone: the host's power-on and the kernel's start are not the same moment either.
+/// A clock that is off by less is left alone: the host's power-on and the kernel's start are not the same moment
+/// either.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);
 
 /// The machine that this process is the first of.

@@ -1,4 +1,5 @@
-//! The agent as the first process of a real kernel, under emulation. One boot serves several questions: it takes seconds.
+//! The agent as the first process of a real kernel, under emulation. One boot serves several questions: it takes
+//! seconds.
 
 mod support;
 
@@ -10,7 +11,7 @@ use cofferdam_pod_api::{
 };
 use cofferdam_test_support::needs;
 use serde_json::json;
-use support::link::Link;
+use support::client::AgentClient;
 use support::spec::{container, create, exec, root, run, setup};
 use support::vm::Vm;
 
@@ -23,10 +24,10 @@ fn a_guest_is_set_up_runs_containers_and_powers_off() -> Result<()> {
     let share = dir.path().join("share");
     CONTAINERS.iter().try_for_each(|id| root(&share, id))?;
     let mut vm = Vm::start(dir.path(), &[CONTROL_PORT, DATA_PORT], Some(&share))?;
-    let mut link = Link::open(&vm).map_err(|error| error.context(vm.console()))?;
+    let mut link = AgentClient::open(&vm).map_err(|error| error.context(vm.console()))?;
     eprintln!("hello after {:?}", vm.started.elapsed());
     refuses_what_cannot_be(&mut link)?;
-    link.done(Link::setup(&setup(NamespaceMode::Container)?)?)?;
+    link.done(AgentClient::setup(&setup(NamespaceMode::Container)?)?)?;
     eprintln!("ready after {:?}", vm.started.elapsed());
     shows_the_pod(&mut link)?;
     limits_hold(&mut link)?;
@@ -38,23 +39,23 @@ fn a_guest_is_set_up_runs_containers_and_powers_off() -> Result<()> {
     Ok(())
 }
 
-fn refuses_what_cannot_be(link: &mut Link) -> Result<()> {
+fn refuses_what_cannot_be(link: &mut AgentClient) -> Result<()> {
     let early = link.refused(create(&container("view", "true", json!({}))?)?)?;
     ensure!(matches!(early, PodError::State(_)), "{early:?}");
     let mut other = setup(NamespaceMode::Container)?;
     if let Some(link) = &mut other.link {
         link.mac = [2, 9, 9, 9, 9, 9];
     }
-    let error = link.refused(Link::setup(&other)?)?.to_string();
+    let error = link.refused(AgentClient::setup(&other)?)?.to_string();
     ensure!(error.contains("02:09:09:09:09:09") && error.contains("02:00:00:00:00:07"), "{error}");
     let mut unseeded = setup(NamespaceMode::Container)?;
     unseeded.seed.clear();
-    let error = link.refused(Link::setup(&unseeded)?)?;
+    let error = link.refused(AgentClient::setup(&unseeded)?)?;
     ensure!(matches!(error, PodError::Invalid(_)), "{error:?}");
     Ok(())
 }
 
-fn shows_the_pod(link: &mut Link) -> Result<()> {
+fn shows_the_pod(link: &mut AgentClient) -> Result<()> {
     let script = "hostname; ip address show; ip route show; ip -6 route show; ip neigh show; df /dev/shm; cat /proc/self/cgroup; \
                   cat /proc/sys/net/ipv4/ip_unprivileged_port_start; date -u +%Y; echo pid $$; cat /proc/1/cmdline; ls /sys/fs/cgroup";
     run(link, &container("view", script, json!({}))?)?;
@@ -84,7 +85,7 @@ fn shows_the_pod(link: &mut Link) -> Result<()> {
     Ok(())
 }
 
-fn limits_hold(link: &mut Link) -> Result<()> {
+fn limits_hold(link: &mut AgentClient) -> Result<()> {
     run(link, &container("oom", "tail /dev/zero", json!({"memory": {"limit": 16 << 20}}))?)?;
     let (exit, _) = link.exit("oom")?;
     ensure!(exit.code == 137 && exit.oom, "{exit:?}");
@@ -125,7 +126,7 @@ fn limits_hold(link: &mut Link) -> Result<()> {
     Ok(())
 }
 
-fn kills_whole_trees(link: &mut Link) -> Result<()> {
+fn kills_whole_trees(link: &mut AgentClient) -> Result<()> {
     // Its children outlive it, in a session of their own: only their cgroup still holds them together.
     let script = "(setsid sleep 1000 </dev/null >/dev/null 2>&1 &) ; (sleep 1000 &) ; exec sleep 1000";
     run(link, &container("tree", script, json!({}))?)?;
@@ -150,8 +151,8 @@ fn containers_share_a_pid_namespace_whose_init_reaps() -> Result<()> {
     let share = dir.path().join("share");
     ["one", "two"].iter().try_for_each(|id| root(&share, id))?;
     let mut vm = Vm::start(dir.path(), &[CONTROL_PORT, DATA_PORT], Some(&share))?;
-    let mut link = Link::open(&vm).map_err(|error| error.context(vm.console()))?;
-    link.done(Link::setup(&setup(NamespaceMode::Pod)?)?)?;
+    let mut link = AgentClient::open(&vm).map_err(|error| error.context(vm.console()))?;
+    link.done(AgentClient::setup(&setup(NamespaceMode::Pod)?)?)?;
     run(&mut link, &container("one", "sleep 1000", json!({}))?)?;
     // An orphan that ends at once must not stay as a zombie.
     let script = "(sh -c 'sleep 0 & exit' &); sleep 1; cat /proc/[0-9]*/stat; cat /proc/[0-9]*/cmdline";

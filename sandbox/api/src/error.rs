@@ -1,4 +1,5 @@
-//! Errors of sandboxes and of the network. One place in the server maps them, and those of the pod protocol, to gRPC codes.
+//! Errors of sandboxes and of the network. One place in the server maps them, and those of the pod protocol, to gRPC
+//! codes.
 
 use cofferdam_pod_api::PodError;
 

@@ -1,7 +1,8 @@
 //! The pod's network, seen from the server.
 //!
-//! Order in RunPodSandbox: [`PodNetwork::allocate`] -> the policy engine programs the pod -> [`PodNetwork::attach`] makes
-//! the link, down -> [`PodNetwork::up`]. The interface is named in the lease, so that rules exist before the link does.
+//! Order in RunPodSandbox: [`PodNetwork::allocate`] -> the policy engine programs the pod -> [`PodNetwork::attach`]
+//! makes the link, down -> [`PodNetwork::up`]. The interface is named in the lease, so that rules exist before the link
+//! does.
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -46,7 +47,8 @@ pub struct PodLink {
     pub lease: Lease,
     /// /32 and /128 of the pod.
     pub addresses: Vec<IpNetwork>,
-    /// Link-local gateways, one for each family in `addresses`, reached on-link with a permanent neighbour `lease.gateway_mac`.
+    /// Link-local gateways, one for each family in `addresses`, reached on-link with a permanent neighbour
+    /// `lease.gateway_mac`.
     pub gateways: Vec<IpAddr>,
     /// MTU in bytes.
     pub mtu: u32,
@@ -88,6 +90,7 @@ pub trait PodNetwork: Send + Sync {
     /// At start: adopts what these leases own, removes every other link with our prefix.
     async fn recover(&self, leases: &[Lease]) -> Result<(), NetworkError>;
 
-    /// Bytes and packets of a pod's interface, from the pod's point of view: (rx bytes, rx errors, tx bytes, tx errors).
+    /// Bytes and packets of a pod's interface, from the pod's point of view: (rx bytes, rx errors, tx bytes, tx
+    /// errors).
     async fn counters(&self, lease: &Lease) -> Result<(u64, u64, u64, u64), NetworkError>;
 }

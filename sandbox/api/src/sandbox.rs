@@ -4,7 +4,8 @@
 //!  create ──> Created ──start──> Ready ──stop──> Stopped ──remove──> (gone)
 //!                 └───────────── died (shim, VMM, agent) ──> Stopped
 //! ```
-//! `stop` and `remove` are idempotent, and `SandboxFactory::remove_leftovers` undoes a `create` that was cut off anywhere.
+//! `stop` and `remove` are idempotent, and `SandboxFactory::remove_leftovers` undoes a `create` that was cut off
+//! anywhere.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,7 +72,8 @@ pub trait SandboxFactory: Send + Sync {
     /// The kind of sandbox it makes.
     fn kind(&self) -> SandboxKind;
 
-    /// Why no sandbox of this kind can be made on this node now, or `None`. A kind that cannot is not listed as a handler.
+    /// Why no sandbox of this kind can be made on this node now, or `None`. A kind that cannot is not listed as a
+    /// handler.
     fn unavailable(&self) -> Option<String>;
 
     /// Refuses early, before anything is allocated, what this kind cannot give.

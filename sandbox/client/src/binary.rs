@@ -1,5 +1,5 @@
-//! The shim's binary, as a sealed copy in memory: a container that gets hold of `/proc/PID/exe` of a shim can write neither to the file on
-//! disk (CVE-2019-5736) nor to what other shims run.
+//! The shim's binary, as a sealed copy in memory: a container that gets hold of `/proc/PID/exe` of a shim can write
+//! neither to the file on disk (CVE-2019-5736) nor to what other shims run.
 
 use std::fs::File;
 use std::io;

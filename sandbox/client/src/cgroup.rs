@@ -13,7 +13,8 @@ pub fn hierarchies() -> io::Result<Vec<PathBuf>> {
     Ok(parse(&fs::read_to_string("/proc/self/mountinfo")?).into_iter().map(|hierarchy| hierarchy.mount).collect())
 }
 
-/// The mount points of the hierarchies that pods have cgroups in: all of v1, and cgroup2 only where it is alone (beside named ones).
+/// The mount points of the hierarchies that pods have cgroups in: all of v1, and cgroup2 only where it is alone (beside
+/// named ones).
 pub fn pod_hierarchies() -> io::Result<Vec<PathBuf>> {
     Ok(for_pods(parse(&fs::read_to_string("/proc/self/mountinfo")?)))
 }

@@ -12,17 +12,17 @@ use cofferdam_sandbox::{
 use oci_spec::runtime::LinuxResources;
 use tokio::sync::broadcast;
 
-use crate::link::unexpected;
+use crate::requester::unexpected;
 use crate::shim::Shim;
 use crate::streams::Opening;
 
 impl Shim {
     async fn ask(&self, op: Op) -> Result<Outcome, PodError> {
-        self.link()?.ask(op, Vec::new()).await
+        self.requester()?.ask(op, Vec::new()).await
     }
 
     async fn ask_empty(&self, op: Op, fds: Vec<OwnedFd>) -> Result<(), PodError> {
-        match self.link()?.ask(op, fds).await? {
+        match self.requester()?.ask(op, fds).await? {
             Outcome::Empty(_) => Ok(()),
             _ => Err(unexpected()),
         }
@@ -33,7 +33,7 @@ impl Shim {
 impl PodClient for Shim {
     async fn create(&self, spec: &ContainerSpec, log: Option<OwnedFd>) -> Result<ContainerStatus, PodError> {
         let op = Op::Create(Create::new(spec, log.is_some())?);
-        match self.link()?.ask(op, log.into_iter().collect()).await? {
+        match self.requester()?.ask(op, log.into_iter().collect()).await? {
             Outcome::Status(status) => status_from(status),
             _ => Err(unexpected()),
         }
@@ -82,25 +82,25 @@ impl PodClient for Shim {
     }
 
     async fn exec(&self, spec: &ExecSpec, stdout: bool, stderr: bool) -> Result<Streams, PodError> {
-        let link = self.link()?;
-        let opening = Opening::new(&link, stdout, stderr)?;
+        let requester = self.requester()?;
+        let opening = Opening::new(&requester, stdout, stderr)?;
         let op = Op::Exec(Exec::new(spec, opening.stream, stdout, stderr)?);
-        link.ask(op, Vec::new()).await?;
+        requester.ask(op, Vec::new()).await?;
         Ok(opening.into_streams(spec.stdin, true))
     }
 
     async fn attach(&self, container: &str, stdin: bool, stdout: bool, stderr: bool) -> Result<Streams, PodError> {
-        let link = self.link()?;
-        let opening = Opening::new(&link, stdout, stderr)?;
+        let requester = self.requester()?;
+        let opening = Opening::new(&requester, stdout, stderr)?;
         let op = Op::Attach(Attach { container: container.into(), stream: opening.stream, stdin, stdout, stderr });
-        link.ask(op, Vec::new()).await?;
+        requester.ask(op, Vec::new()).await?;
         Ok(opening.into_streams(stdin, false))
     }
 
     async fn dial(&self, port: u16) -> Result<ByteStreams, PodError> {
-        let link = self.link()?;
-        let opening = Opening::new(&link, true, false)?;
-        link.ask(Op::Dial(Dial { port: port.into(), stream: opening.stream }), Vec::new()).await?;
+        let requester = self.requester()?;
+        let opening = Opening::new(&requester, true, false)?;
+        requester.ask(Op::Dial(Dial { port: port.into(), stream: opening.stream }), Vec::new()).await?;
         opening.into_bytes().ok_or_else(unexpected)
     }
 

@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::binary::Binary;
 use crate::death::{self, PidFd};
-use crate::link::Connection;
+use crate::requester::Connection;
 use crate::shim::Shim;
 use crate::{cgroup, identity, socket};
 
@@ -52,8 +52,8 @@ impl Launcher {
         Ok(Launcher { binary: Binary::load(binary).map_err(named)? })
     }
 
-    /// Starts a shim and waits until it has made what its config says. The directory of the pod is made if it is missing.
-    /// On error no shim is left; what it had made is removed by the caller, who knows what that can be.
+    /// Starts a shim and waits until it has made what its config says. The directory of the pod is made if it is
+    /// missing. On error no shim is left; what it had made is removed by the caller, who knows what that can be.
     pub async fn launch(&self, config: &ShimConfig) -> Result<Arc<Shim>, SandboxError> {
         let failed = |error: io::Error| SandboxError::failed(format!("start of the shim of pod {}", config.id), error);
         let (identity, pidfd) = self.spawn(config).map_err(failed)?;

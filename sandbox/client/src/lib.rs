@@ -1,6 +1,7 @@
 //! The pod protocol's client: starts, adopts and talks to shims.
 //!
-//! * [`Launcher`] starts a shim from a sealed copy of its binary, or finds one again after a restart ([`Launcher::adopt`]);
+//! * [`Launcher`] starts a shim from a sealed copy of its binary, or finds one again after a restart
+//!   ([`Launcher::adopt`]);
 //! * [`Shim`] is one live shim: its [`cofferdam_sandbox::PodClient`], its identity, its end.
 //!
 //! A shim's death is noticed by its pidfd, never by a guess; what its containers left is killed before it is told
@@ -14,8 +15,8 @@ mod death;
 pub mod identity;
 mod incoming;
 mod launch;
-mod link;
 mod lock;
+mod requester;
 mod shim;
 mod socket;
 mod streams;

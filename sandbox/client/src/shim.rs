@@ -18,14 +18,15 @@ use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::{broadcast, watch};
 
 use crate::death::{self, PidFd};
-use crate::link::{Connection, Link, unexpected};
 use crate::lock::lock;
+use crate::requester::{Connection, Requester, unexpected};
 use crate::socket;
 
 /// Events that a slow subscriber may be behind before it misses some (and must list).
 const EVENTS: usize = 256;
 
-/// How often, and how far apart, a lost connection to a live shim is tried again before the shim is given up and killed.
+/// How often, and how far apart, a lost connection to a live shim is tried again before the shim is given up and
+/// killed.
 const RETRIES: u32 = 20;
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -42,7 +43,7 @@ pub struct Shim {
 }
 
 struct State {
-    link: Result<Arc<Link>, PodError>,
+    requester: Result<Arc<Requester>, PodError>,
     events: broadcast::Sender<PodEvent>,
     /// Containers whose exit was announced: after a reconnect they are not announced again.
     announced: HashSet<String>,
@@ -60,7 +61,7 @@ impl Shim {
         connection: Connection,
     ) -> Arc<Self> {
         let state = State {
-            link: Ok(connection.link.clone()),
+            requester: Ok(connection.requester.clone()),
             events: broadcast::channel(EVENTS).0,
             announced: HashSet::new(),
             last_word: None,
@@ -81,11 +82,11 @@ impl Shim {
         lock(&self.state).gone.clone()
     }
 
-    pub(crate) fn link(&self) -> Result<Arc<Link>, PodError> {
+    pub(crate) fn requester(&self) -> Result<Arc<Requester>, PodError> {
         let state = lock(&self.state);
         match &state.gone {
             Some(reason) => Err(PodError::Gone(reason.clone())),
-            None => state.link.clone(),
+            None => state.requester.clone(),
         }
     }
 
@@ -107,7 +108,7 @@ impl Shim {
 
     /// Boots the VM behind the shim of a VM sandbox; answers once its agent is set up.
     pub async fn boot(&self, config: &BootConfig, fds: Vec<OwnedFd>) -> Result<BootedProcesses, PodError> {
-        match self.link()?.ask(Op::Boot(Boot::new(config)?), fds).await? {
+        match self.requester()?.ask(Op::Boot(Boot::new(config)?), fds).await? {
             Outcome::Booted(booted) => booted.content(),
             _ => Err(unexpected()),
         }
@@ -117,8 +118,8 @@ impl Shim {
     /// does not answer is killed with all it ran. Success if it is gone already.
     pub async fn stop(&self) -> Result<(), PodError> {
         let asked = async {
-            if let Ok(link) = self.link() {
-                let _ = link.ask(Op::Stop(Stop {}), Vec::new()).await;
+            if let Ok(requester) = self.requester() {
+                let _ = requester.ask(Op::Stop(Stop {}), Vec::new()).await;
             }
             self.wait().await;
         };
@@ -159,9 +160,9 @@ impl Shim {
     async fn watch(self: Arc<Self>, first: Connection) {
         let mut connection = Some(first);
         while let Some(current) = connection.take() {
-            let link = current.link.clone();
+            let requester = current.requester.clone();
             let lost = current.run(|kind| self.announce(kind)).await;
-            link.fail(&lost);
+            requester.fail(&lost);
             connection = self.reconnect(lost).await;
             if connection.is_some() {
                 let shim = self.clone();
@@ -179,7 +180,7 @@ impl Shim {
 
     /// A lost connection is either the shim's end or an accident.
     async fn reconnect(&self, lost: PodError) -> Option<Connection> {
-        lock(&self.state).link = Err(lost.clone());
+        lock(&self.state).requester = Err(lost.clone());
         for _ in 0..RETRIES {
             if tokio::time::timeout(RETRY, self.pidfd.ended()).await.is_ok() {
                 return None;
@@ -188,7 +189,7 @@ impl Shim {
             if let Ok(socket) = socket::connect(&self.dir).await
                 && let Ok(connection) = Connection::open(socket).await
             {
-                lock(&self.state).link = Ok(connection.link.clone());
+                lock(&self.state).requester = Ok(connection.requester.clone());
                 return Some(connection);
             }
         }

@@ -1,4 +1,5 @@
-//! Unix sockets at paths of any length, bound and reached through the directory's descriptor: a socket address holds 108 bytes.
+//! Unix sockets at paths of any length, bound and reached through the directory's descriptor: a socket address holds
+//! 108 bytes.
 
 use std::fs::Permissions;
 use std::io;

@@ -13,19 +13,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::incoming::{Incoming, Input};
-use crate::link::Link;
 use crate::lock::lock;
+use crate::requester::Requester;
 
 /// Held by everything that is left of a stream; when the last is dropped, the shim is told.
 struct Hold {
-    link: Arc<Link>,
+    requester: Arc<Requester>,
     stream: u32,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if self.link.forget_stream(self.stream) {
-            self.link.send(Body::StreamClose(StreamClose { stream: self.stream }));
+        if self.requester.forget_stream(self.stream) {
+            self.requester.send(Body::StreamClose(StreamClose { stream: self.stream }));
         }
     }
 }
@@ -59,7 +59,7 @@ impl AsyncRead for Output {
         let _ = this.receive.received(length);
         if let Some(bytes) = this.receive.consumed(length) {
             let (stream, channel) = (this.hold.stream, this.channel);
-            this.hold.link.send(Body::StreamCredit(StreamCredit { stream, channel, bytes }));
+            this.hold.requester.send(Body::StreamCredit(StreamCredit { stream, channel, bytes }));
         }
         Poll::Ready(Ok(()))
     }
@@ -73,7 +73,7 @@ struct InputWriter {
 
 impl InputWriter {
     fn send(&self, data: Vec<u8>, eof: bool) {
-        self.hold.link.send(Body::StreamData(StreamData { stream: self.hold.stream, channel: STDIN, data, eof }));
+        self.hold.requester.send(Body::StreamData(StreamData { stream: self.hold.stream, channel: STDIN, data, eof }));
     }
 
     fn close(&mut self) {
@@ -130,13 +130,13 @@ pub(crate) struct Opening {
 
 impl Opening {
     /// Makes a stream known, so that what the shim sends right after its answer finds it.
-    pub(crate) fn new(link: &Arc<Link>, stdout: bool, stderr: bool) -> Result<Self, PodError> {
+    pub(crate) fn new(requester: &Arc<Requester>, stdout: bool, stderr: bool) -> Result<Self, PodError> {
         let (sent, exit) = oneshot::channel();
         let input = Arc::new(Mutex::new(Input::default()));
         let (stdout_in, stdout) = channel(stdout);
         let (stderr_in, stderr) = channel(stderr);
-        let stream = link.open_stream(Incoming::new([stdout_in, stderr_in], input.clone(), sent))?;
-        let hold = Arc::new(Hold { link: link.clone(), stream });
+        let stream = requester.open_stream(Incoming::new([stdout_in, stderr_in], input.clone(), sent))?;
+        let hold = Arc::new(Hold { requester: requester.clone(), stream });
         Ok(Opening { stream, hold, input, outputs: [stdout, stderr], exit })
     }
 
@@ -195,7 +195,7 @@ async fn steer(
     mut ended: oneshot::Receiver<Result<i32, PodError>>,
     mut exit: oneshot::Sender<Result<i32, PodError>>,
 ) {
-    let (link, stream) = (hold.link.clone(), hold.stream);
+    let (requester, stream) = (hold.requester.clone(), hold.stream);
     let (mut sizes_open, mut kill_open) = (true, true);
     loop {
         tokio::select! {
@@ -207,7 +207,7 @@ async fn steer(
             kill = &mut killed, if kill_open => {
                 kill_open = false;
                 if kill.is_ok()
-                    && let Err(error) = link.ask(Op::KillStream(KillStream { stream }), Vec::new()).await
+                    && let Err(error) = requester.ask(Op::KillStream(KillStream { stream }), Vec::new()).await
                 {
                     tracing::debug!(stream, %error, "kill of an exec");
                 }
@@ -215,7 +215,7 @@ async fn steer(
             size = sizes.recv(), if sizes_open => match size {
                 Some((columns, rows)) => {
                     let (columns, rows) = (columns.into(), rows.into());
-                    if let Err(error) = link.ask(Op::Resize(Resize { stream, columns, rows }), Vec::new()).await {
+                    if let Err(error) = requester.ask(Op::Resize(Resize { stream, columns, rows }), Vec::new()).await {
                         tracing::debug!(stream, %error, "terminal size");
                     }
                 }

@@ -1,7 +1,8 @@
 //! The cgroups of a pod and of a container: found, made, joined, killed, removed.
 //!
-//! On v1 and hybrid machines every v1 hierarchy has a directory of the same path; cgroup2 counts only where it is alone. A
-//! process joins by itself (`0` to v1 `tasks`, or CLONE_INTO_CGROUP): writing a pid to `cgroup.procs` waits for an RCU grace period.
+//! On v1 and hybrid machines every v1 hierarchy has a directory of the same path; cgroup2 counts only where it is
+//! alone. A process joins by itself (`0` to v1 `tasks`, or CLONE_INTO_CGROUP): writing a pid to `cgroup.procs` waits
+//! for an RCU grace period.
 
 use std::fs;
 use std::io::{self, Write};
@@ -106,7 +107,8 @@ impl Cgroup {
             for part in self.path.split('/') {
                 if self.v2() {
                     for controller in ["cpu", "cpuset", "io", "memory", "pids", "hugetlb"] {
-                        // Which controllers there are is the kernel's and the parents' business: limits tell what is missing.
+                        // Which controllers there are is the kernel's and the parents' business: limits tell what is
+                        // missing.
                         drop(write(&at.join("cgroup.subtree_control"), &format!("+{controller}")));
                     }
                 }

@@ -23,7 +23,8 @@ pub(crate) fn settle(process: &Process, program: &[u8], terminal: Option<&OwnedF
         // The group is the mount's (tty); refused by a mount that says nothing of it where nobody needs it.
         fchown(slave, Some(Uid::from_raw(uid)), None::<Gid>).step("give the terminal to the user")?;
     }
-    // Before, because root may where the user may not; afterwards, because of network file systems it is the other way round.
+    // Before, because root may where the user may not; afterwards, because of network file systems it is the other way
+    // round.
     let before = rustix::process::chdir(process.cwd());
     process::give_up(process, program)?;
     if before.is_err() {
@@ -38,8 +39,8 @@ fn cwd_error(process: &Process, why: impl std::fmt::Display) -> Error {
     Error::Command(format!("working directory {}: {why}", process.cwd().display()))
 }
 
-/// Standard streams, and nothing else that is open but the channel: before the process is seen by others in its PID namespace.
-/// What the descriptors' owners do not know of must not be dropped in this process.
+/// Standard streams, and nothing else that is open but the channel: before the process is seen by others in its PID
+/// namespace. What the descriptors' owners do not know of must not be dropped in this process.
 pub(crate) fn dress(stdio: &ChildStdio, slave: Option<OwnedFd>, parent: &Channel) -> Result<(), Error> {
     if let Some(slave) = slave {
         for number in 0..3 {
@@ -54,8 +55,8 @@ pub(crate) fn dress(stdio: &ChildStdio, slave: Option<OwnedFd>, parent: &Channel
     close_all(channel + 1, u32::MAX).step("close descriptors")
 }
 
-/// A session of its own, then the command once the parent says so. Answers the exit code if it cannot be. The program is empty
-/// where it was loaded before.
+/// A session of its own, then the command once the parent says so. Answers the exit code if it cannot be. The program
+/// is empty where it was loaded before.
 pub(crate) fn run(process: &Process, program: &[u8], terminal: bool, parent: &Channel) -> i32 {
     let done: Result<Infallible, Error> = stand_by(terminal).and_then(|()| {
         parent.send_ready(None)?;

@@ -88,8 +88,8 @@ fn init(pod: &PodNamespaceFds, program: &[u8], parent: &Channel) -> i32 {
     }
 }
 
-/// An empty, read-only root, so that /proc/1/root shows nothing; on it, procfs for the pod's containers to copy; over that,
-/// another empty one, so that no path leads there.
+/// An empty, read-only root, so that /proc/1/root shows nothing; on it, procfs for the pod's containers to copy; over
+/// that, another empty one, so that no path leads there.
 fn hidden_proc() -> Result<OwnedFd, Error> {
     let empty = || new_fs("tmpfs", &[("size".to_owned(), Some("4096".to_owned()))], 1);
     // As long as the node's is in sight: in a user namespace the kernel asks for it.
@@ -108,8 +108,9 @@ fn hidden_proc() -> Result<OwnedFd, Error> {
     Ok(proc)
 }
 
-/// Ends the init, and with it all that is left in its PID namespace. The kernel lets it go only when all others there are reaped,
-/// and execs in it are children of this process: whatever has ended is reaped while waiting, since nothing is to come after this.
+/// Ends the init, and with it all that is left in its PID namespace. The kernel lets it go only when all others there
+/// are reaped, and execs in it are children of this process: whatever has ended is reaped while waiting, since nothing
+/// is to come after this.
 pub(crate) fn end(pidfd: &OwnedFd) -> Result<(), Error> {
     // It may have ended by itself.
     let _ = pidfd_send_signal(pidfd, Signal::KILL);

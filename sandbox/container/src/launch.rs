@@ -1,9 +1,9 @@
 //! The children that become a container's processes.
 //!
-//! Without a user namespace one child does all. Where namespaces have to be joined first, a transient child does it, and its own
-//! child (a child of this process, by CLONE_PARENT) goes on. What enters a PID namespace in which others live is born there at the
-//! very end: root changed, descriptors marked, capabilities given up; before that it could be traced by a container with
-//! CAP_SYS_PTRACE.
+//! Without a user namespace one child does all. Where namespaces have to be joined first, a transient child does it,
+//! and its own child (a child of this process, by CLONE_PARENT) goes on. What enters a PID namespace in which others
+//! live is born there at the very end: root changed, descriptors marked, capabilities given up; before that it could be
+//! traced by a container with CAP_SYS_PTRACE.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -201,8 +201,9 @@ fn spawn_last(parent: &Channel, flags: i32, run: impl FnOnce() -> Result<i32, Er
     Ok(0)
 }
 
-/// The same for one that is born in a PID namespace of others. Without no_new_privs it takes CAP_SYS_ADMIN to load a seccomp
-/// program, so that is done here, out of their sight; the program has to allow what follows, as other runtimes ask of it.
+/// The same for one that is born in a PID namespace of others. Without no_new_privs it takes CAP_SYS_ADMIN to load a
+/// seccomp program, so that is done here, out of their sight; the program has to allow what follows, as other runtimes
+/// ask of it.
 pub(crate) fn run_last(of: &Process, program: &[u8], terminal: bool, parent: &Channel) -> Result<i32, Error> {
     if !crate::process::keeps_admin(of, program) {
         return spawn_last(parent, 0, || Ok(finish::run(of, program, terminal, parent)));

@@ -1,8 +1,8 @@
 //! The container runner, used by shim and guest alike.
 //!
-//! [`PodRunner`] holds a pod's namespaces and makes its containers; [`Container`] is one of them. Nothing here enters a pod's
-//! namespaces but forked children: `launch` forks, `stage` prepares as the host's root, `inside` builds the container's view,
-//! `finish` takes the privileges away and executes.
+//! [`PodRunner`] holds a pod's namespaces and makes its containers; [`Container`] is one of them. Nothing here enters a
+//! pod's namespaces but forked children: `launch` forks, `stage` prepares as the host's root, `inside` builds the
+//! container's view, `finish` takes the privileges away and executes.
 
 mod apply;
 mod cgroup;

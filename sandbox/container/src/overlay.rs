@@ -1,7 +1,7 @@
 //! The root file system: an overlay of the image's layers, as a mount that is attached nowhere yet.
 //!
-//! In a user namespace the layers are mapped: each is cloned, mapped and attached over itself, in a mount namespace that only the
-//! set-up sees, so that the overlay finds the mapped one at the layer's own path.
+//! In a user namespace the layers are mapped: each is cloned, mapped and attached over itself, in a mount namespace
+//! that only the set-up sees, so that the overlay finds the mapped one at the layer's own path.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -19,7 +19,8 @@ use crate::stdio::Launched;
 use crate::wire::{Channel, Message};
 use crate::{Error, check, init, shm};
 
-/// The cgroup of a shared PID namespace's init, below the pod's. Two attempts of a pod have one parent, so it ends with the sandbox's id.
+/// The cgroup of a shared PID namespace's init, below the pod's. Two attempts of a pod have one parent, so it ends with
+/// the sandbox's id.
 const INIT_CGROUP: &str = "sandbox-init";
 
 /// A pod's namespaces and what is made in them. Dropping it leaves the pod as it is; `close` ends it.
@@ -35,7 +36,8 @@ pub struct PodRunner {
 }
 
 impl PodRunner {
-    /// On a node: makes the pod's namespaces, its cgroup where that is missing, and its `/dev/shm` as `shm` in the pod's directory.
+    /// On a node: makes the pod's namespaces, its cgroup where that is missing, and its `/dev/shm` as `shm` in the
+    /// pod's directory.
     ///
     /// # Errors
     /// What cannot be given, and steps that fail. Nothing is left then.
@@ -197,7 +199,8 @@ impl PodRunner {
         self.namespaces.init.as_ref().map(|init| &init.pidfd)
     }
 
-    /// Ends the pod: its init, that one's cgroup, and the pinned network namespace. Idempotent; containers are removed before.
+    /// Ends the pod: its init, that one's cgroup, and the pinned network namespace. Idempotent; containers are removed
+    /// before.
     ///
     /// # Errors
     /// Steps that fail; the rest is done all the same.

@@ -1,5 +1,5 @@
-//! procfs of a PID namespace that others live in, mounted without entering it: nothing of the host may be seen there while a
-//! container is being set up.
+//! procfs of a PID namespace that others live in, mounted without entering it: nothing of the host may be seen there
+//! while a container is being set up.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

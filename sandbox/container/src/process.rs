@@ -1,5 +1,5 @@
-//! What a process is given for itself: user, capabilities, environment. All but the last step is done before the process can be
-//! seen by others in its PID namespace.
+//! What a process is given for itself: user, capabilities, environment. All but the last step is done before the
+//! process can be seen by others in its PID namespace.
 
 use cofferdam_sys::cred::{self, CapSets};
 use cofferdam_sys::seccomp;

@@ -15,8 +15,8 @@ use crate::namespaces::{PodNamespaceFds, user_namespace};
 use crate::options::{Options, PRIVATE};
 use crate::overlay;
 
-/// The sources of bind mounts, one for each mount of the spec (`None`: not a bind mount). Taken in the node's mount namespace, so
-/// that shared ones stay connected with it.
+/// The sources of bind mounts, one for each mount of the spec (`None`: not a bind mount). Taken in the node's mount
+/// namespace, so that shared ones stay connected with it.
 pub(crate) fn sources(spec: &Spec, pod: &PodNamespaceFds) -> Result<Vec<Option<OwnedFd>>, Error> {
     spec.mounts().iter().flatten().map(|mount| source(mount, pod)).collect()
 }

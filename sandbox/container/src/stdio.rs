@@ -39,7 +39,8 @@ pub enum LaunchedStreams {
 /// The child's ends; `None`: a terminal, made inside.
 pub(crate) struct ChildStdio(pub Option<[OwnedFd; 3]>);
 
-/// Both ends; the child's belong to the user that it will run as (ids of the host), so that it can open /dev/stdout again.
+/// Both ends; the child's belong to the user that it will run as (ids of the host), so that it can open /dev/stdout
+/// again.
 pub(crate) fn make(
     terminal: bool,
     stdin: bool,

@@ -1,6 +1,7 @@
-//! The runner against the kernel: containers of busybox, as root, one case after the other in a process without threads (the runner
-//! forks). runc is the oracle where it has the same to do.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
+//! The runner against the kernel: containers of busybox, as root, one case after the other in a process without threads
+//! (the runner forks). runc is the oracle where it has the same to do.
+// A test that unwraps fails with the line it is about.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "kernel/bed.rs"]
 mod bed;

@@ -1,6 +1,7 @@
 //! Makes a pod's cgroup and removes what was made.
 //!
-//! What will be made is written down first, in the pod's directory: after a crash nobody could tell it from what kubelet has made.
+//! What will be made is written down first, in the pod's directory: after a crash nobody could tell it from what
+//! kubelet has made.
 
 use std::fs;
 use std::io::{self, ErrorKind};

@@ -9,7 +9,8 @@ use cofferdam_sandbox::{Recovered, Sandbox, SandboxError, SandboxFactory, Sandbo
 use crate::sandbox::NamespaceSandbox;
 use crate::{cgroups, leftovers, plan};
 
-/// The factory of namespace sandboxes. It keeps no state: all there is to know is in a sandbox's spec, record and directory.
+/// The factory of namespace sandboxes. It keeps no state: all there is to know is in a sandbox's spec, record and
+/// directory.
 pub struct NamespaceFactory {
     launcher: Arc<Launcher>,
 }

@@ -53,7 +53,8 @@ fn unmount_all(dir: &Path) -> Result<(), SandboxError> {
     Ok(())
 }
 
-/// Removes what only matters while the sandbox is known, exit records included. What else is in the pod's directory is its owner's business.
+/// Removes what only matters while the sandbox is known, exit records included. What else is in the pod's directory is
+/// its owner's business.
 pub(crate) fn forget(spec: &SandboxSpec) -> Result<(), SandboxError> {
     let failed = |error: io::Error| SandboxError::failed(format!("clear {}", spec.dir.display()), error);
     for name in ["netns", "shim.sock", EXITS_FILE] {

@@ -1,4 +1,5 @@
-//! The namespace sandbox: containers of a pod in Linux namespaces of this node's kernel, run by a shim of the pod's own.
+//! The namespace sandbox: containers of a pod in Linux namespaces of this node's kernel, run by a shim of the pod's
+//! own.
 //!
 //! `plan` decides (pure), `cgroups` and `leftovers` do; [`NamespaceFactory`] is what the daemon wires.
 //!

@@ -10,7 +10,8 @@ pub(crate) fn netns(spec: &SandboxSpec) -> Option<PathBuf> {
     (spec.namespaces.network == NamespaceMode::Pod).then(|| spec.dir.join("netns"))
 }
 
-/// The cgroup of the init of a shared PID namespace. Two attempts of one pod share the pod's cgroup, so it has the sandbox's name.
+/// The cgroup of the init of a shared PID namespace. Two attempts of one pod share the pod's cgroup, so it has the
+/// sandbox's name.
 pub(crate) fn init_cgroup(spec: &SandboxSpec) -> String {
     format!("{}/sandbox-init-{}", spec.cgroup.trim_end_matches('/'), spec.id)
 }

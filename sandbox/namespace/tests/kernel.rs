@@ -1,5 +1,6 @@
 //! Namespace sandboxes against the kernel, with the real shim.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
+// A test that unwraps fails with the line it is about.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "kernel/bed.rs"]
 mod bed;

@@ -1,8 +1,8 @@
 //! The built-in network behind [`PodNetwork`].
 //!
-//! State: the address table, changed by `allocate`, `set_pod_cidrs`, `recover` and the end of a removal. A sandbox's addresses are
-//! used from `allocate` until its link is deleted, then they rest. Deleting a veth takes the kernel about 30 ms, so `detach` answers before:
-//! the pod is unbound by then, and what a crash leaves is removed by `recover`.
+//! State: the address table, changed by `allocate`, `set_pod_cidrs`, `recover` and the end of a removal. A sandbox's
+//! addresses are used from `allocate` until its link is deleted, then they rest. Deleting a veth takes the kernel about
+//! 30 ms, so `detach` answers before: the pod is unbound by then, and what a crash leaves is removed by `recover`.
 
 use std::collections::HashSet;
 use std::net::IpAddr;

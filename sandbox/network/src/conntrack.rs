@@ -27,8 +27,8 @@ pub fn delete(addresses: &[IpAddr]) -> io::Result<usize> {
     delete_where(families, |address| wanted.contains(&address))
 }
 
-/// Deletes each flow of an address in these networks that nobody has: what a pod that ended with the daemon left would be answered as if
-/// the address's next owner had asked.
+/// Deletes each flow of an address in these networks that nobody has: what a pod that ended with the daemon left would
+/// be answered as if the address's next owner had asked.
 pub fn delete_unowned(cidrs: &[IpNetwork], owned: &HashSet<IpAddr>) -> io::Result<usize> {
     let families = [false, true].map(|v6| cidrs.iter().any(|c| c.is_ipv6() == v6));
     delete_where(families, |address| !owned.contains(&address) && cidrs.iter().any(|c| c.contains(address)))

@@ -1,7 +1,7 @@
 //! Addresses of pods. Pure: the clock is given, the leases are kept by the caller.
 //!
-//! An address is free, used by one sandbox, or in quarantine. Never-used addresses come first, then the one longest free; one that was
-//! released less than 60 s ago only if there is no other.
+//! An address is free, used by one sandbox, or in quarantine. Never-used addresses come first, then the one longest
+//! free; one that was released less than 60 s ago only if there is no other.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,7 +1,8 @@
 //! Pod networks: the built-in routed network and its address management.
 //!
-//! Each pod has one routed interface in the host's network namespace, a /32 and a /128 route, and a link-local gateway; no bridge.
-//! [`BuiltinNetwork`] is the implementation, [`ipam`] decides addresses (pure), `link` and `host` say what the kernel is asked.
+//! Each pod has one routed interface in the host's network namespace, a /32 and a /128 route, and a link-local gateway;
+//! no bridge. [`BuiltinNetwork`] is the implementation, [`ipam`] decides addresses (pure), `link` and `host` say what
+//! the kernel is asked.
 //!
 //! Without its default feature `node` only [`configure_guest`] is left: the pod's end of a link, for the agent of a VM.
 

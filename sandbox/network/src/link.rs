@@ -1,7 +1,7 @@
 //! One pod's link: made down at the host's end, configured at the pod's, set up last.
 //!
-//! Neighbours are permanent and the links have no ARP, so neither end can be told a lie. The host's end gets no address; the pod's
-//! gateways are link-local and exist as neighbours only.
+//! Neighbours are permanent and the links have no ARP, so neither end can be told a lie. The host's end gets no
+//! address; the pod's gateways are link-local and exist as neighbours only.
 
 use std::fs::File;
 use std::io;

@@ -149,8 +149,9 @@ pub fn set_up(netlink: &mut Netlink, index: u32) -> io::Result<()> {
     netlink.change(libc::RTM_NEWLINK, 0, &ifinfo(index, UP, UP), |m| m)
 }
 
-/// Waits until the other end of a veth, in whatever namespace, can send. The kernel lets a link that gets its carrier send only once its
-/// link watcher has run, and drops what comes before: a pod's first packet. Asking for the link makes the watcher run (Linux 6.8).
+/// Waits until the other end of a veth, in whatever namespace, can send. The kernel lets a link that gets its carrier
+/// send only once its link watcher has run, and drops what comes before: a pod's first packet. Asking for the link
+/// makes the watcher run (Linux 6.8).
 pub fn settle_peer(netlink: &mut Netlink, index: u32) -> io::Result<()> {
     let body = netlink.get(libc::RTM_GETLINK, &ifinfo(index, 0, 0), |m| m)?;
     let attribute = |kind| body.get(16..).and_then(|list| find(list, kind)).and_then(number);
@@ -257,7 +258,8 @@ impl Route {
     }
 }
 
-/// Index of the link by which the host reaches the outside, if there is one: a lookup of a documentation address, whatever the number of routes.
+/// Index of the link by which the host reaches the outside, if there is one: a lookup of a documentation address,
+/// whatever the number of routes.
 pub fn uplink(netlink: &mut Netlink) -> io::Result<Option<u32>> {
     let outside = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])];
     for address in outside {

@@ -1,5 +1,6 @@
 //! The guest's end of its link, in a network namespace that stands for the guest; iproute2 is the oracle.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
+// A test that unwraps fails with the line it is about.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! The shim's own cgroup: one of Cofferdam's, never below a pod's, where kubelet's limits and its killing would reach it.
+//! The shim's own cgroup: one of Cofferdam's, never below a pod's, where kubelet's limits and its killing would reach
+//! it.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,8 +14,8 @@ pub fn join(cgroup: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The files to write `0` to. On v1 that is `tasks`: a write to `cgroup.procs` waits for an RCU grace period. On a hybrid machine the
-/// daemon's place in cgroup2, which limits nothing there, is good enough.
+/// The files to write `0` to. On v1 that is `tasks`: a write to `cgroup.procs` waits for an RCU grace period. On a
+/// hybrid machine the daemon's place in cgroup2, which limits nothing there, is good enough.
 fn files(mountinfo: &str, cgroup: &str) -> Vec<PathBuf> {
     let below = |point: &str| Path::new(point).join(cgroup.trim_start_matches('/'));
     let (mut v1, mut v2) = (Vec::new(), None);

@@ -1,7 +1,7 @@
 //! One a pod: holds the pod, outlives the daemon.
 //!
-//! It is started by `sandbox/client` with three descriptors: 0 is the listening socket, 1 its configuration, 2 its own log. It stays in the
-//! host's PID, mount and user namespaces; only its forked children enter the pod's.
+//! It is started by `sandbox/client` with three descriptors: 0 is the listening socket, 1 its configuration, 2 its own
+//! log. It stays in the host's PID, mount and user namespaces; only its forked children enter the pod's.
 
 mod cgroup;
 mod process;

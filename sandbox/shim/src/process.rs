@@ -13,7 +13,8 @@ use rustix::stdio::{dup2_stdin, dup2_stdout, stdin, stdout};
 /// First descriptor that no standard stream has.
 const FIRST: i32 = 3;
 
-/// The listening socket and the configuration's bytes. Both leave the standard descriptors, where a child might inherit them.
+/// The listening socket and the configuration's bytes. Both leave the standard descriptors, where a child might inherit
+/// them.
 pub fn take_descriptors() -> io::Result<(OwnedFd, Vec<u8>)> {
     let listener = fcntl_dupfd_cloexec(stdin(), FIRST)?;
     let mut config = Vec::new();

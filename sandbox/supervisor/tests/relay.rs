@@ -1,5 +1,7 @@
-//! The shim of a VM between a daemon and a guest, both played by the test: what a guest does right, and what it is killed for.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
+//! The shim of a VM between a daemon and a guest, both played by the test: what a guest does right, and what it is
+//! killed for.
+// A test that unwraps fails with the line it is about.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "relay/bed.rs"]
 mod bed;

@@ -53,7 +53,7 @@ struct Attach {
 /// Loads a program of the type CGROUP_DEVICE and attaches it to a cgroup; it lives as long as the cgroup.
 ///
 /// # Errors
-/// bpf's: EINVAL or EACCES when the verifier refuses it.
+/// Those of bpf(2): EINVAL or EACCES when the verifier refuses it.
 pub fn attach_device_program(cgroup: BorrowedFd<'_>, program: &[Insn]) -> io::Result<()> {
     let load = Load {
         kind: PROG_TYPE_CGROUP_DEVICE,

@@ -26,7 +26,7 @@ const VERSION_3: u32 = 0x2008_0522;
 /// capget(2) of the caller.
 ///
 /// # Errors
-/// capget's.
+/// Those of capget(2).
 pub fn capabilities() -> io::Result<CapSets> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let mut data = [0u32; 6];
@@ -39,7 +39,7 @@ pub fn capabilities() -> io::Result<CapSets> {
 /// capset(2) of the caller.
 ///
 /// # Errors
-/// capset's.
+/// Those of capset(2).
 pub fn set_capabilities(sets: CapSets) -> io::Result<()> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let (low, high) = (|v: u64| v as u32, |v: u64| (v >> 32) as u32);
@@ -63,7 +63,7 @@ fn prctl(option: libc::c_int, a: libc::c_ulong, b: libc::c_ulong) -> io::Result<
 /// Drops from the bounding set what is not in `keep`; ends at the first number that the kernel does not know.
 ///
 /// # Errors
-/// prctl's.
+/// Those of prctl(2).
 pub fn limit_bounding(keep: u64) -> io::Result<()> {
     for cap in 0..64 {
         match prctl(libc::PR_CAPBSET_READ, cap, 0) {
@@ -78,7 +78,7 @@ pub fn limit_bounding(keep: u64) -> io::Result<()> {
 /// Replaces the ambient set.
 ///
 /// # Errors
-/// prctl's.
+/// Those of prctl(2).
 pub fn set_ambient(set: u64) -> io::Result<()> {
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0)?;
     for cap in (0..64).filter(|cap| set & (1 << cap) != 0) {
@@ -90,7 +90,7 @@ pub fn set_ambient(set: u64) -> io::Result<()> {
 /// Whether capabilities survive the change of the user id.
 ///
 /// # Errors
-/// prctl's.
+/// Those of prctl(2).
 pub fn keep_capabilities(keep: bool) -> io::Result<()> {
     prctl(libc::PR_SET_KEEPCAPS, keep.into(), 0).map(drop)
 }
@@ -98,7 +98,7 @@ pub fn keep_capabilities(keep: bool) -> io::Result<()> {
 /// no_new_privs, for good.
 ///
 /// # Errors
-/// prctl's.
+/// Those of prctl(2).
 pub fn no_new_privileges() -> io::Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
 }
@@ -118,7 +118,7 @@ pub fn set_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
 /// setgroups(2).
 ///
 /// # Errors
-/// Its own.
+/// Those of setgroups(2).
 pub fn set_groups(groups: &[u32]) -> io::Result<()> {
     // SAFETY: the kernel reads that many 32-bit numbers.
     check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
@@ -127,7 +127,7 @@ pub fn set_groups(groups: &[u32]) -> io::Result<()> {
 /// Joins a new, anonymous session keyring: keys of the caller stay out of reach.
 ///
 /// # Errors
-/// keyctl's; ENOSYS where the kernel has no keyrings.
+/// Those of keyctl(2); ENOSYS where the kernel has no keyrings.
 pub fn new_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
     // SAFETY: a null name asks for an anonymous keyring.

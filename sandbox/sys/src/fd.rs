@@ -11,7 +11,7 @@ use rustix::net::{
 /// Sends one message with up to 4 descriptors.
 ///
 /// # Errors
-/// sendmsg's.
+/// Those of sendmsg(2).
 pub fn send(socket: BorrowedFd<'_>, data: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -25,7 +25,7 @@ pub fn send(socket: BorrowedFd<'_>, data: &[u8], fds: &[BorrowedFd<'_>]) -> io::
 /// Receives one message; length 0: the other end is closed. Descriptors are close-on-exec.
 ///
 /// # Errors
-/// recvmsg's.
+/// Those of recvmsg(2).
 pub fn receive(socket: BorrowedFd<'_>, data: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -6,11 +6,11 @@
 pub mod bpf;
 pub mod cred;
 pub mod fd;
-pub mod machine;
 pub mod mount;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
+pub mod system;
 pub mod tap;
 
 use std::io;

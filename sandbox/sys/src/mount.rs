@@ -42,7 +42,7 @@ const IDMAP: u64 = 0x0010_0000;
 /// mount_setattr(2) on the mount of a descriptor, or on all below it as well.
 ///
 /// # Errors
-/// Its own.
+/// Those of mount_setattr(2).
 pub fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes, recursive: bool) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     let size = size_of::<Attributes>();

@@ -38,12 +38,13 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// Forks with clone3(CLONE_PIDFD | flags), into a v2 cgroup if one is given; the child ends with what the closure answers.
+/// Forks with clone3(CLONE_PIDFD | flags), into a v2 cgroup if one is given; the child ends with what the closure
+/// answers.
 ///
 /// The caller must be single-threaded: a lock held by another thread would stay locked in the child.
 ///
 /// # Errors
-/// clone3's; EDEADLK when the process has threads.
+/// Those of clone3(2); EDEADLK when the process has threads.
 pub fn spawn(flags: libc::c_int, cgroup: Option<BorrowedFd<'_>>, child: impl FnOnce() -> i32) -> io::Result<Spawned> {
     if flags & CLONE_PARENT == 0 && threads() > 1 {
         return Err(io::Error::from_raw_os_error(libc::EDEADLK));
@@ -72,16 +73,16 @@ pub fn spawn(flags: libc::c_int, cgroup: Option<BorrowedFd<'_>>, child: impl FnO
     Ok(Spawned { pid: pid as i32, pidfd })
 }
 
-/// Forks a child of this process's parent by clone(2): what a seccomp program allows that answers ENOSYS to clone3. The child ends
-/// with what the closure answers.
+/// Forks a child of this process's parent by clone(2): what a seccomp program allows that answers ENOSYS to clone3. The
+/// child ends with what the closure answers.
 ///
 /// # Errors
-/// clone's.
+/// Those of clone(2).
 pub fn spawn_sibling(child: impl FnOnce() -> i32) -> io::Result<Spawned> {
     let mut pidfd: libc::c_int = -1;
     let flags = CLONE_PARENT | libc::CLONE_PIDFD;
-    // SAFETY: no CLONE_VM and no stack: this is a fork, memory is copied; the kernel stores the pidfd, which outlives the call. The
-    // last two arguments, whose order differs between machines, are both null.
+    // SAFETY: no CLONE_VM and no stack: this is a fork, memory is copied; the kernel stores the pidfd, which outlives
+    // the call. The last two arguments, whose order differs between machines, are both null.
     let pid = check(unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), 0, &raw mut pidfd, 0, 0) })?;
     if pid == 0 {
         let code = catch_unwind(AssertUnwindSafe(child)).unwrap_or(125);
@@ -101,7 +102,7 @@ fn threads() -> u64 {
 /// setns(2): joins the namespaces of a pidfd (flags say which), or one namespace (flags 0 or its kind).
 ///
 /// # Errors
-/// setns's.
+/// Those of setns(2).
 pub fn setns(fd: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<()> {
     // SAFETY: takes numbers only; the caller is single-threaded.
     check(unsafe { libc::syscall(libc::SYS_setns, fd.as_raw_fd(), flags) }).map(drop)
@@ -110,7 +111,7 @@ pub fn setns(fd: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<()> {
 /// unshare(2).
 ///
 /// # Errors
-/// unshare's.
+/// Those of unshare(2).
 pub fn unshare(flags: libc::c_int) -> io::Result<()> {
     // SAFETY: takes numbers only; the flags of this module leave memory and descriptors alone.
     check(unsafe { libc::syscall(libc::SYS_unshare, flags) }).map(drop)
@@ -128,7 +129,7 @@ pub fn execve(path: &CString, args: &[CString], env: &[CString]) -> io::Error {
 /// prctl(PR_SET_DUMPABLE): a process that is not dumpable cannot be traced, nor its /proc/PID/{exe,fd,mem} be opened.
 ///
 /// # Errors
-/// prctl's.
+/// Those of prctl(2).
 pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
     // SAFETY: takes numbers only.
     check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable), 0, 0, 0) })
@@ -138,7 +139,7 @@ pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
 /// close_range(first, all, CLOSE_RANGE_CLOEXEC).
 ///
 /// # Errors
-/// close_range's.
+/// Those of close_range(2).
 pub fn cloexec_from(first: u32) -> io::Result<()> {
     // SAFETY: only marks descriptors as close-on-exec.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 4u32) }).map(drop)
@@ -147,7 +148,7 @@ pub fn cloexec_from(first: u32) -> io::Result<()> {
 /// Closes every descriptor in a range, in a child that owns none of them any more.
 ///
 /// # Errors
-/// close_range's.
+/// Those of close_range(2).
 pub fn close_all(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: the caller is a child that is about to wait for ever or to end and uses no descriptor afterwards.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) }).map(drop)
@@ -156,7 +157,7 @@ pub fn close_all(first: u32, last: u32) -> io::Result<()> {
 /// dup2 onto 0, 1 or 2.
 ///
 /// # Errors
-/// dup3's.
+/// Those of dup3(2).
 pub fn dup_to(from: BorrowedFd<'_>, to: i32) -> io::Result<()> {
     if from.as_raw_fd() == to {
         // SAFETY: clears close-on-exec of an open descriptor.
@@ -169,7 +170,7 @@ pub fn dup_to(from: BorrowedFd<'_>, to: i32) -> io::Result<()> {
 /// setrlimit(2) by the kernel's number of the resource.
 ///
 /// # Errors
-/// prlimit's.
+/// Those of prlimit(2).
 pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = [soft, hard];
     // SAFETY: the kernel reads two 64-bit numbers and writes nothing.
@@ -180,7 +181,7 @@ pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
 /// Makes the caller's session own the terminal.
 ///
 /// # Errors
-/// The ioctl's.
+/// Those of ioctl(2).
 pub fn set_controlling_terminal(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: TIOCSCTTY takes a number.
     check(unsafe { libc::syscall(libc::SYS_ioctl, fd.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
@@ -189,7 +190,7 @@ pub fn set_controlling_terminal(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// The slave of a pty master, opened without a path (TIOCGPTPEER), close-on-exec and not as controlling terminal.
 ///
 /// # Errors
-/// The ioctl's.
+/// Those of ioctl(2).
 pub fn pty_peer(master: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: TIOCGPTPEER takes flags and answers a new descriptor.

@@ -7,7 +7,7 @@ use crate::check;
 /// Loads a program (`struct sock_filter` array, native endian) for the caller. It needs no_new_privs or CAP_SYS_ADMIN.
 ///
 /// # Errors
-/// EINVAL for a program of a wrong size; seccomp's own.
+/// EINVAL for a program of a wrong size; those of seccomp(2).
 pub fn load(program: &[u8]) -> io::Result<()> {
     const SIZE: usize = size_of::<libc::sock_filter>();
     let count = program.len() / SIZE;

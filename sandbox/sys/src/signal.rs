@@ -1,12 +1,14 @@
 //! Signal dispositions and masks.
 
-/// Default disposition for every signal, and none blocked: execve keeps ignored signals ignored, and Rust ignores SIGPIPE.
+/// Default disposition for every signal, and none blocked: execve keeps ignored signals ignored, and Rust ignores
+/// SIGPIPE.
 pub fn reset() {
-    // The kernel's struct sigaction (handler, flags, restorer, mask): all zero is SIG_DFL. The raw call, since libc refuses to
-    // touch the two signals that it keeps for itself, and an ignored one of those is inherited as well.
+    // The kernel's struct sigaction (handler, flags, restorer, mask): all zero is SIG_DFL. The raw call, since libc
+    // refuses to touch the two signals that it keeps for itself, and an ignored one of those is inherited as well.
     let default = [0u64; 4];
     for number in 1..=64 {
-        // SAFETY: the kernel reads the struct; SIG_DFL runs no code of ours; KILL and STOP answer an error, which changes nothing.
+        // SAFETY: the kernel reads the struct; SIG_DFL runs no code of ours; KILL and STOP answer an error, which
+        // changes nothing.
         unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null_mut::<u64>(), 8usize) };
     }
     // SAFETY: both sets are initialised by sigemptyset before use.

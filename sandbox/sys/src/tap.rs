@@ -4,8 +4,8 @@ use std::ffi::c_short;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-/// Opens the tap of this name in the network namespace of the calling thread, making it if it is not there; down, without packet
-/// information, with virtio-net headers. It lasts as long as the descriptor.
+/// Opens the tap of this name in the network namespace of the calling thread, making it if it is not there; down,
+/// without packet information, with virtio-net headers. It lasts as long as the descriptor.
 ///
 /// # Errors
 /// EBUSY if another process has it; EINVAL for a name of more than 15 bytes.

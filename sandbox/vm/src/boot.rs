@@ -23,7 +23,8 @@ const SEED: usize = 64;
 /// Lines of each log in an error.
 const LINES: usize = 8;
 
-/// Names of a VM's cgroups below its pod's. Two attempts of one pod have the same cgroup, so the sandbox is part of the names.
+/// Names of a VM's cgroups below its pod's. Two attempts of one pod have the same cgroup, so the sandbox is part of the
+/// names.
 pub(crate) fn cgroups(spec: &SandboxSpec) -> [String; 2] {
     let pod = spec.cgroup.trim_end_matches('/');
     [format!("{pod}/sandbox-vmm-{}", spec.id), format!("{pod}/sandbox-fs-{}", spec.id)]

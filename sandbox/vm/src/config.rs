@@ -18,7 +18,8 @@ pub struct VmConfig {
     pub virtiofsd: PathBuf,
     /// How long a VM may take from its start until its agent is set up.
     pub boot_timeout: Duration,
-    /// First UID of the VMs' own. The default lies in a range that neither systemd nor kubelet's user namespaces nor useradd give to anybody.
+    /// First UID of the VMs' own. The default lies in a range that neither systemd nor kubelet's user namespaces nor
+    /// useradd give to anybody.
     pub first_uid: u32,
 }
 

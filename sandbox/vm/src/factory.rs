@@ -25,8 +25,8 @@ pub struct VmFactory {
 }
 
 impl VmFactory {
-    /// Looks at once whether the node has KVM; image and binaries are looked for whenever they are needed, so one that is installed later is found.
-    /// `launcher` starts the shims, of both kinds of sandbox alike.
+    /// Looks at once whether the node has KVM; image and binaries are looked for whenever they are needed, so one that
+    /// is installed later is found. `launcher` starts the shims, of both kinds of sandbox alike.
     pub fn new(config: VmConfig, launcher: Arc<Launcher>) -> Self {
         let choice = choose(config.accel, &Found::look());
         if let Choice::Emulation(Some(reason)) = &choice {

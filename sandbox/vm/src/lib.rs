@@ -1,6 +1,7 @@
 //! The VM sandbox, as the daemon uses it: [`VmFactory`] and its sandboxes, and the guest [`image`].
 //!
-//! What can be decided without a kernel is decided by pure functions (`size`, `plan`, `accel`); `share`, `sandbox` and `factory` carry it out.
+//! What can be decided without a kernel is decided by pure functions (`size`, `plan`, `accel`); `share`, `sandbox` and
+//! `factory` carry it out.
 //!
 //! ```text
 //! STATE/pods/ID/            0700, root's

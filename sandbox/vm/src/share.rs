@@ -1,7 +1,8 @@
 //! The share of a pod: made, filled, emptied.
 //!
-//! It is a tmpfs of its own, which the guest cannot write to; so the host may go by names in it. Everything below is a mount that the guest may write
-//! to, and the host never enters: mounts are placed on the tmpfs only, with `nosymfollow`, and removed without a look inside.
+//! It is a tmpfs of its own, which the guest cannot write to; so the host may go by names in it. Everything below is a
+//! mount that the guest may write to, and the host never enters: mounts are placed on the tmpfs only, with
+//! `nosymfollow`, and removed without a look inside.
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -6,7 +6,8 @@ use cofferdam_sandbox::SandboxError;
 const MIB: u64 = 1 << 20;
 
 /// What QEMU and virtiofsd may need beside the guest's RAM, bytes. They are in the pod's cgroup with it.
-/// Measured with emulation, the larger case, 60 MiB after a boot: QEMU itself, its translated code (bounded by tb-size), virtiofsd, page tables.
+/// Measured with emulation, the larger case, 60 MiB after a boot: QEMU itself, its translated code (bounded by
+/// tb-size), virtiofsd, page tables.
 pub const RESERVE: u64 = 96 * MIB;
 
 /// Least RAM of a guest, bytes: kernel, initramfs and agent, and a small container.

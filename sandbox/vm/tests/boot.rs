@@ -3,14 +3,14 @@
 //! Without libtest: the VMM forks, and a process with threads must not.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test that unwraps fails with the line it is about.
 
-#[path = "boot/world.rs"]
-mod world;
+#[path = "boot/bed.rs"]
+mod bed;
 
 use std::path::Path;
 
+use bed::{VmBed, is_alive};
 use cofferdam_test_support::{eventually, gate};
 use cofferdam_vm::share;
-use world::{World, is_alive};
 
 fn main() {
     gate::forking_main(&[&[
@@ -28,14 +28,14 @@ fn main() {
 }
 
 fn a_guest_sees_its_files_and_no_more_and_what_is_mounted_later() {
-    let world = World::new();
-    share::make(&world.share()).unwrap();
-    share::stage(&world.share(), &world.plan("c1", &["ro"])).unwrap();
-    let mut vm = world.boot(&world.init(), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
+    let bed = VmBed::new();
+    share::make(&bed.share()).unwrap();
+    share::stage(&bed.share(), &bed.plan("c1", &["ro"])).unwrap();
+    let mut vm = bed.boot(&bed.init(), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
     vm.wait_for("UP");
     confined(&vm);
-    share::stage(&world.share(), &world.plan("c2", &["rw"])).unwrap();
-    std::fs::write(world.volume().join("later"), "hello").unwrap();
+    share::stage(&bed.share(), &bed.plan("c2", &["rw"])).unwrap();
+    std::fs::write(bed.volume().join("later"), "hello").unwrap();
     vm.wait_for("DONE");
     let console = vm.console();
     for line in [
@@ -52,20 +52,20 @@ fn a_guest_sees_its_files_and_no_more_and_what_is_mounted_later() {
         assert!(console.contains(line), "{line:?} is not in: {console}");
     }
     // The host does not follow what the guest has put there.
-    assert!(std::fs::read_dir(world.share().join("c1/rootfs/out")).is_err());
+    assert!(std::fs::read_dir(bed.share().join("c1/rootfs/out")).is_err());
     // While the guest has it open.
-    share::release(&world.share(), Path::new("c1")).unwrap();
-    assert!(!world.share().join("c1").exists());
+    share::release(&bed.share(), Path::new("c1")).unwrap();
+    assert!(!bed.share().join("c1").exists());
     vm.stop();
     eventually("the end", || vm.pids().into_iter().all(|pid| !is_alive(pid))).unwrap();
-    share::remove(&world.share()).unwrap();
-    share::remove(&world.share()).unwrap();
+    share::remove(&bed.share()).unwrap();
+    share::remove(&bed.share()).unwrap();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!mounts.contains(&*world.node.dir().to_string_lossy()), "{mounts}");
-    assert!(world.upper("c1").join("new").exists(), "what a container wrote is in its upper directory");
+    assert!(!mounts.contains(&*bed.node.dir().to_string_lossy()), "{mounts}");
+    assert!(bed.upper("c1").join("new").exists(), "what a container wrote is in its upper directory");
 }
 
-fn confined(vm: &world::Vm) {
+fn confined(vm: &bed::Vm) {
     let status = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let [qemu, files] = vm.pids();
     for line in [
@@ -94,20 +94,20 @@ fn confined(vm: &world::Vm) {
 }
 
 fn a_guest_without_init_ends_at_once_and_its_console_says_why() {
-    let world = World::new();
-    share::make(&world.share()).unwrap();
-    let mut vm = world.boot(Path::new("/etc/hostname"), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
+    let bed = VmBed::new();
+    share::make(&bed.share()).unwrap();
+    let mut vm = bed.boot(Path::new("/etc/hostname"), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
     eventually("the end", || vm.ended()).unwrap();
     assert!(vm.console().contains("No working init found"), "{}", vm.console());
     vm.stop();
-    share::remove(&world.share()).unwrap();
+    share::remove(&bed.share()).unwrap();
 }
 
 fn the_end_of_either_process_is_the_end_of_both() {
-    let world = World::new();
-    share::make(&world.share()).unwrap();
+    let bed = VmBed::new();
+    share::make(&bed.share()).unwrap();
     for victim in [0, 1] {
-        let mut vm = world.boot(&world.init(), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
+        let mut vm = bed.boot(&bed.init(), 128, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
         vm.wait_for("mount the share");
         let pid = rustix::process::Pid::from_raw(vm.pids()[victim] as i32).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -115,14 +115,14 @@ fn the_end_of_either_process_is_the_end_of_both() {
         vm.stop();
         eventually("both are gone", || vm.pids().into_iter().all(|pid| !is_alive(pid))).unwrap();
     }
-    share::remove(&world.share()).unwrap();
+    share::remove(&bed.share()).unwrap();
 }
 
 fn what_cannot_start_leaves_nothing() {
-    let world = World::new();
-    share::make(&world.share()).unwrap();
-    let error = world.boot(&world.init(), 128, Path::new("/usr/bin/no-such-qemu")).err().expect("started");
+    let bed = VmBed::new();
+    share::make(&bed.share()).unwrap();
+    let error = bed.boot(&bed.init(), 128, Path::new("/usr/bin/no-such-qemu")).err().expect("started");
     assert!(error.to_string().starts_with("start qemu: "), "{error}");
-    assert!(cofferdam_pod_client::cgroup::processes(world.cgroup()).is_empty());
-    share::remove(&world.share()).unwrap();
+    assert!(cofferdam_pod_client::cgroup::processes(bed.cgroup()).is_empty());
+    share::remove(&bed.share()).unwrap();
 }

@@ -1,5 +1,6 @@
 //! VM sandboxes with the real shim and the real agent.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
+// A test that unwraps fails with the line it is about.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "pod/bed.rs"]
 mod bed;

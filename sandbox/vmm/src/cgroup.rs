@@ -1,4 +1,5 @@
-//! Joining a cgroup: by itself on v1 (`0` to `tasks`), at birth on v2. A pid written to `cgroup.procs` would wait for an RCU grace period.
+//! Joining a cgroup: by itself on v1 (`0` to `tasks`), at birth on v2. A pid written to `cgroup.procs` would wait for
+//! an RCU grace period.
 
 use std::fs;
 use std::io;

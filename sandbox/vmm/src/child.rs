@@ -49,7 +49,8 @@ pub(crate) struct Program<'a> {
 pub(crate) enum User {
     /// With these groups and no capability.
     Plain { uid: u32, groups: Vec<u32> },
-    /// Root of a user namespace in which every UID is itself: it serves files of all users, and has no power over anything else of the host.
+    /// Root of a user namespace in which every UID is itself: it serves files of all users, and has no power over
+    /// anything else of the host.
     FileServer,
 }
 

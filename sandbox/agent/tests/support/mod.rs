@@ -1,5 +1,5 @@
 //! A guest under emulation, and the requester at its ports.
 
-pub mod link;
+pub mod client;
 pub mod spec;
 pub mod vm;

@@ -12,7 +12,7 @@ use cofferdam_pod_api::{
 };
 use serde_json::{Value, json};
 
-use super::link::Link;
+use super::client::AgentClient;
 
 /// A file system with busybox as every command, below the share.
 pub fn root(share: &Path, container: &str) -> Result<()> {
@@ -96,7 +96,7 @@ pub fn exec(container: &str, script: &str) -> Result<ExecSpec> {
 }
 
 /// Creates and starts a container.
-pub fn run(link: &mut Link, spec: &ContainerSpec) -> Result<Status> {
+pub fn run(link: &mut AgentClient, spec: &ContainerSpec) -> Result<Status> {
     link.done(create(spec)?)?;
     match link.done(Op::Start(Start { container: spec.id.clone() }))? {
         Outcome::Status(status) => Ok(status),

@@ -84,7 +84,8 @@ fn image(dir: &Path) -> Result<Image> {
 
 fn start_virtiofsd(dir: &Path, share: &Path) -> Result<Child> {
     let listener = UnixListener::bind(dir.join("fs"))?;
-    // virtiofsd takes the listening socket as its standard input: the one descriptor that can be named without unsafe code.
+    // virtiofsd takes the listening socket as its standard input: the one descriptor that can be named without unsafe
+    // code.
     let fd = listener.as_fd().try_clone_to_owned()?;
     let log = std::fs::File::create(dir.join("virtiofsd"))?;
     let mut command = Command::new(VIRTIOFSD);

@@ -58,8 +58,8 @@ fn cwd() {
     container.remove().unwrap();
 }
 
-/// CVE-2019-5736: what the set-up runs as cannot be written to, since the shim runs from a sealed file and its children are not
-/// dumpable; what the container finds at /proc/self/exe is its own.
+/// CVE-2019-5736: what the set-up runs as cannot be written to, since the shim runs from a sealed file and its children
+/// are not dumpable; what the container finds at /proc/self/exe is its own.
 fn self_exe() {
     let mut pod = pod();
     let own = std::env::current_exe().unwrap();
@@ -73,7 +73,8 @@ fn self_exe() {
             .unwrap(),
         0
     );
-    // The test program as a command: dynamically linked, it fails in a root without a loader, or says what it was not asked.
+    // The test program as a command: dynamically linked, it fails in a root without a loader, or says what it was not
+    // asked.
     let started = container.start();
     let ended = end(launched);
     assert!(started.is_err() || ended.code != 0, "{ended:?}");

@@ -28,8 +28,8 @@ fn same() {
     }
 }
 
-/// Without what differs by design: runc covers files by the container's /dev/null, keeps ignored what its caller ignores, and
-/// leaves the directory of the cgroups writable.
+/// Without what differs by design: runc covers files by the container's /dev/null, keeps ignored what its caller
+/// ignores, and leaves the directory of the cgroups writable.
 fn interesting(view: &str) -> Vec<String> {
     let masked = ["/proc/kcore", "/proc/keys", "/proc/timer_list"];
     let line = |line: &str| match line.split_once(' ') {

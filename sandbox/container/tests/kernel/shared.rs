@@ -55,8 +55,8 @@ fn ends() {
 
 fn tracer() {
     let mut pod = shared();
-    // While others are set up and executed, one looks at all it can see: other roots, files of the node, capabilities beyond those
-    // of a container, descriptors of the shim.
+    // While others are set up and executed, one looks at all it can see: other roots, files of the node, capabilities
+    // beyond those of a container, descriptors of the shim.
     let script = "while [ ! -e /stop ]; do for p in /proc/[0-9]*; do \
                   r=$(readlink $p/root); [ -n \"$r\" ] && [ \"$r\" != / ] && echo root $p $r; \
                   [ -e $p/root/SECRET-OF-THE-NODE ] && echo NODE $p; \

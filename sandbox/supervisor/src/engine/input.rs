@@ -35,8 +35,8 @@ impl Engine {
         Ok(())
     }
 
-    // Of an exec or a connection it is the end. A container's stdin stays open for the next attach, unless it is for one
-    // only.
+    // Of an exec or a connection it is the end. A container's stdin stays open for the next attach, unless it is for
+    // one only.
     fn end_of_input(&mut self, key: StreamKey) {
         let Some(stream) = self.streams.get_mut(&key) else { return };
         let Some(process) = self.processes.get_mut(&stream.process) else { return };

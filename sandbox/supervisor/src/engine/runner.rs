@@ -19,8 +19,8 @@ pub trait Runner {
     /// Resource use of the whole pod.
     fn stats(&mut self) -> Result<Stats, PodError>;
 
-    /// Why the pod is dead, once it is: what holds it together has ended. Asked when a child ends that is no container and
-    /// no exec.
+    /// Why the pod is dead, once it is: what holds it together has ended. Asked when a child ends that is no container
+    /// and no exec.
     fn dead(&mut self) -> Option<String>;
 
     /// All containers are gone: undoes what was made for the pod. Called once, at a stop.

@@ -9,8 +9,8 @@ use rustix::io::{Errno, write};
 
 use super::line::LineCutter;
 
-/// Writes the log of one container. Never fails: a line that cannot be written is dropped and counted, since a container must not block
-/// on (or die of) its log.
+/// Writes the log of one container. Never fails: a line that cannot be written is dropped and counted, since a
+/// container must not block on (or die of) its log.
 pub(crate) struct LogFile {
     fd: Option<OwnedFd>,
     stdout: LineCutter,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use cofferdam_pod_api::{BootConfig, Create, Empty, Op, Outcome, PodError};
 
-use super::link::GuestLink;
+use super::ports::GuestPorts;
 use super::questions::Expects;
 use super::state::{BOOT, Phase, Relay};
 use super::watched::Watched;
@@ -24,14 +24,14 @@ impl Relay {
             return Err(PodError::State("the VM was booted already".into()));
         }
         let booted = self.machine.boot(config, fds)?;
-        let link = GuestLink::new(cx, booted.control, booted.data)
+        let ports = GuestPorts::new(cx, booted.control, booted.data)
             .map_err(|error| PodError::Failed(format!("ports of the VM: {error}")))?;
         self.watched = Watched::new(cx, booted.watched)?;
         self.boot = Some((origin, booted.processes));
         self.setup = Some(booted.setup);
         self.phase = Phase::Greeting;
         self.deadline = Some(Instant::now() + BOOT);
-        self.guest.insert(link).greet(cx);
+        self.guest.insert(ports).greet(cx);
         Ok(())
     }
 

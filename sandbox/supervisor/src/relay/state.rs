@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 use cofferdam_pod_api::{Body, BootedProcesses, GuestSetup, Op};
 
 use super::containers::GuestContainers;
-use super::link::GuestLink;
 use super::machine::Machine;
+use super::ports::GuestPorts;
 use super::questions::{Expects, Questions};
 use super::streams::RelayedStreams;
 use super::watched::Watched;
 use crate::exits::ExitRecords;
 use crate::serve::Origin;
 
-/// How long a guest may take from power-on to the end of its set-up: an emulated one on a loaded node takes its time, and
-/// kubelet's patience with RunPodSandbox is 4 minutes.
+/// How long a guest may take from power-on to the end of its set-up: an emulated one on a loaded node takes its time,
+/// and kubelet's patience with RunPodSandbox is 4 minutes.
 pub(super) const BOOT: Duration = Duration::from_secs(120);
 
 /// Passes what the daemon asks on to the agent of one VM.
 pub struct Relay {
     pub(super) machine: Box<dyn Machine>,
     pub(super) phase: Phase,
-    pub(super) guest: Option<GuestLink>,
+    pub(super) guest: Option<GuestPorts>,
     /// Who waits for the boot, and what is answered.
     pub(super) boot: Option<(Origin, BootedProcesses)>,
     /// Sent to the agent once it has answered the hello.

@@ -54,8 +54,8 @@ impl Connection {
         }
     }
 
-    /// The peer may be another one, whose hello is somewhere in what comes on this port. The others notice by themselves:
-    /// this peer's hello may be answered there already.
+    /// The peer may be another one, whose hello is somewhere in what comes on this port. The others notice by
+    /// themselves: this peer's hello may be answered there already.
     pub(crate) fn desync(&mut self, port: usize) {
         self.greeted[port] = false;
         self.ports[port].desync();

@@ -1,7 +1,7 @@
 //! The event loop: connections of requesters, and a backend that does what they ask.
 //!
-//! One thread, one epoll. Nothing here waits for anything but the epoll; what a backend does in a call (setting a container
-//! up) is bounded work in a forked child.
+//! One thread, one epoll. Nothing here waits for anything but the epoll; what a backend does in a call (setting a
+//! container up) is bounded work in a forked child.
 
 mod backend;
 mod broken;

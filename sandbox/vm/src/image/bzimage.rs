@@ -1,4 +1,5 @@
-//! The ELF kernel inside a bzImage: QEMU enters it by PVH, so that neither firmware nor the kernel's own decompressor runs.
+//! The ELF kernel inside a bzImage: QEMU enters it by PVH, so that neither firmware nor the kernel's own decompressor
+//! runs.
 //!
 //! Layout: Documentation/arch/x86/boot.rst (`setup_sects`, `payload_offset`, `payload_length`).
 

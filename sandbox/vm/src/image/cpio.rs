@@ -1,5 +1,6 @@
-//! Writes an initramfs: a cpio archive in the format "newc" (Documentation/driver-api/early-userspace/buffer-format.rst).
-//! Owner 0, time 0 and numbered inodes, so that the same input gives the same bytes.
+//! Writes an initramfs: a cpio archive in the format "newc"
+//! (Documentation/driver-api/early-userspace/buffer-format.rst). Owner 0, time 0 and numbered inodes, so that the same
+//! input gives the same bytes.
 
 /// An archive that grows in memory.
 pub struct Archive {

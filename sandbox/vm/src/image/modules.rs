@@ -102,7 +102,8 @@ fn load(path: &Path) -> Result<Vec<u8>, ImageError> {
 /// Behind a signed module: the signature, 12 bytes about it that end with its length, and this.
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 
-// Checking eleven RSA signatures takes an emulated guest 0.3 s, and would only tell that the host's files are the host's files.
+// Checking eleven RSA signatures takes an emulated guest 0.3 s, and would only tell that the host's files are the
+// host's files.
 fn unsigned(mut content: Vec<u8>) -> Vec<u8> {
     let Some(head) = content.strip_suffix(SIGNED) else { return content };
     let length = head.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes) as usize);
@@ -112,7 +113,8 @@ fn unsigned(mut content: Vec<u8>) -> Vec<u8> {
     content
 }
 
-// `depends=a,b` in the section .modinfo: what depmod would put into modules.dep, which packages not installed do not have.
+// `depends=a,b` in the section .modinfo: what depmod would put into modules.dep, which packages not installed do not
+// have.
 fn dependencies(name: &str, content: &[u8]) -> Result<Vec<String>, ImageError> {
     let bad = |reason: String| ImageError::Module { name: name.to_owned(), reason };
     let elf = ElfFile64::<object::Endianness>::parse(content).map_err(|error| bad(error.to_string()))?;

@@ -10,8 +10,9 @@ pub(crate) const INITRAMFS: &str = "image/initramfs";
 const TRANSLATED: u32 = 32;
 
 /// What the guest's kernel is told. A panic ends QEMU (`-no-reboot`), so it is noticed at once.
-// `no_timer_check`: the kernel's look at whether the timer's interrupts come fails, and with it the boot, when the node is so busy that an
-// emulated CPU stands still for some milliseconds. Hypervisors that the kernel knows switch it off themselves.
+// `no_timer_check`: the kernel's look at whether the timer's interrupts come fails, and with it the boot, when the node
+// is so busy that an emulated CPU stands still for some milliseconds. Hypervisors that the kernel knows switch it off
+// themselves.
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 reboot=t no_timer_check rcupdate.rcu_expedited=1";
 
 /// Numbers of the descriptors that QEMU inherits.

@@ -43,7 +43,7 @@ impl Port {
 }
 
 /// See the module.
-pub struct Link {
+pub struct AgentClient {
     control: Port,
     data: Port,
     requests: u64,
@@ -53,7 +53,7 @@ pub struct Link {
     exits: BTreeMap<String, ExitReport>,
 }
 
-impl Link {
+impl AgentClient {
     /// Connects and greets.
     pub fn open(vm: &Vm) -> Result<Self> {
         let port = |name, epoch| -> Result<Port> {
@@ -67,7 +67,7 @@ impl Link {
             Ok(port)
         };
         let (control, data) = (port(CONTROL_PORT, 7)?, port(DATA_PORT, 7)?);
-        Ok(Link { control, data, requests: 0, streams: 0, logs: BTreeMap::new(), exits: BTreeMap::new() })
+        Ok(AgentClient { control, data, requests: 0, streams: 0, logs: BTreeMap::new(), exits: BTreeMap::new() })
     }
 
     /// Asks, and waits for the answer.

@@ -17,7 +17,7 @@ use oci_spec::runtime::{MountBuilder, Spec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
-pub struct World {
+pub struct VmBed {
     pub node: Node,
     kernel: PathBuf,
 }
@@ -30,12 +30,12 @@ pub struct Vm {
     processes: BootedProcesses,
 }
 
-impl World {
+impl VmBed {
     pub fn new() -> Self {
         let kernel = guest_kernel_package().unwrap();
-        let world = World { node: Node::new("vm").unwrap(), kernel };
-        std::fs::create_dir_all(world.volume()).unwrap();
-        world
+        let bed = VmBed { node: Node::new("vm").unwrap(), kernel };
+        std::fs::create_dir_all(bed.volume()).unwrap();
+        bed
     }
 
     pub fn cgroup(&self) -> &str {
@@ -147,7 +147,7 @@ fn setup() -> GuestSetup {
     }
 }
 
-impl Drop for World {
+impl Drop for VmBed {
     fn drop(&mut self) {
         let _ = cgroup::kill(self.cgroup());
         let _ = cofferdam_vm::share::remove(&self.share());

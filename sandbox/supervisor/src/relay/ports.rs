@@ -1,4 +1,4 @@
-//! The two ports of a guest, from outside.
+//! The two ports of a guest, seen from outside.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const GREETING_MOST: Duration = Duration::from_secs(2);
 const MOST_QUEUED: usize = 8 * 1024 * 1024;
 
 /// See the module.
-pub(super) struct GuestLink {
+pub(super) struct GuestPorts {
     pub(super) ports: [PortIo; 2],
     pub(super) greeted: [bool; 2],
     /// The hello whose answer counts: the last one sent.
@@ -25,7 +25,7 @@ pub(super) struct GuestLink {
     pause: Duration,
 }
 
-impl GuestLink {
+impl GuestPorts {
     /// Over the connected sockets of the control and of the data port.
     pub(super) fn new(cx: &Context, control: OwnedFd, data: OwnedFd) -> Result<Self, Errno> {
         let port = |fd: OwnedFd, number, max| {
@@ -33,7 +33,7 @@ impl GuestLink {
             PortIo::new(&cx.reactor, fd, Token::new(kind::GUEST, number), PortKind::Socket, max)
         };
         let ports = [port(control, 0, MAX_GUEST_CONTROL)?, port(data, 1, MAX_GUEST_DATA)?];
-        Ok(GuestLink { ports, greeted: [false; 2], epoch: first_epoch(), pause: GREETING })
+        Ok(GuestPorts { ports, greeted: [false; 2], epoch: first_epoch(), pause: GREETING })
     }
 
     /// Says hello, again and again until the answer to the last one comes: bytes are lost while nobody listens.

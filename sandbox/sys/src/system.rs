@@ -10,7 +10,7 @@ use crate::check;
 /// finit_module(2), without parameters. A module that is there already is fine.
 ///
 /// # Errors
-/// Its own.
+/// Those of finit_module(2).
 pub fn load_module(module: BorrowedFd<'_>) -> io::Result<()> {
     const NONE: &CStr = c"";
     // SAFETY: the parameters are an empty C string; the kernel reads the module from the descriptor.
@@ -23,7 +23,7 @@ pub fn load_module(module: BorrowedFd<'_>) -> io::Result<()> {
 /// Sets the clock to a time since the epoch.
 ///
 /// # Errors
-/// clock_settime's.
+/// Those of clock_settime(2).
 pub fn set_clock(since_epoch: Duration) -> io::Result<()> {
     let seconds = since_epoch.as_secs().try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
     let time = libc::timespec { tv_sec: seconds, tv_nsec: libc::c_long::from(since_epoch.subsec_nanos()) };
@@ -45,7 +45,7 @@ pub const MAX_SEED: usize = 512;
 /// Gives secret random bytes to the kernel's generator and counts them as full entropy.
 ///
 /// # Errors
-/// EINVAL over [`MAX_SEED`]; the ioctl's.
+/// EINVAL for more than [`MAX_SEED`] bytes; those of ioctl(2).
 pub fn credit_entropy(random: BorrowedFd<'_>, seed: &[u8]) -> io::Result<()> {
     #[repr(C)]
     struct Pool {
@@ -68,7 +68,7 @@ pub fn credit_entropy(random: BorrowedFd<'_>, seed: &[u8]) -> io::Result<()> {
 /// Turns the machine off at once; returns only with an error. The caller has synced.
 ///
 /// # Errors
-/// reboot's.
+/// Those of reboot(2).
 pub fn power_off() -> io::Error {
     // SAFETY: takes numbers only.
     unsafe { libc::reboot(libc::RB_POWER_OFF) };

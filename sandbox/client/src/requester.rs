@@ -28,7 +28,7 @@ struct Outgoing {
 }
 
 /// What requests and streams hold of a connection.
-pub(crate) struct Link {
+pub(crate) struct Requester {
     outgoing: mpsc::UnboundedSender<Outgoing>,
     state: Mutex<State>,
     next_request: AtomicU64,
@@ -47,7 +47,7 @@ pub(crate) fn unexpected() -> PodError {
     PodError::Protocol("an answer to another question".into())
 }
 
-impl Link {
+impl Requester {
     /// Sends one frame.
     pub(crate) fn send(&self, body: Body) {
         self.send_with(body, Vec::new());
@@ -138,7 +138,7 @@ impl Link {
 
 /// The reading side of a fresh connection; `run` it.
 pub(crate) struct Connection {
-    pub(crate) link: Arc<Link>,
+    pub(crate) requester: Arc<Requester>,
     read: OwnedReadHalf,
     decoder: Decoder,
     writer: tokio::task::JoinHandle<()>,
@@ -171,8 +171,8 @@ impl Connection {
         let (read, write) = socket.into_split();
         let writer = tokio::spawn(write_all(write, queue));
         let state = Mutex::new(State { over: None, requests: HashMap::new(), streams: HashMap::new() });
-        let link = Link { outgoing, state, next_request: AtomicU64::new(1), next_stream: AtomicU32::new(1) };
-        Ok(Connection { link: Arc::new(link), read, decoder, writer })
+        let requester = Requester { outgoing, state, next_request: AtomicU64::new(1), next_stream: AtomicU32::new(1) };
+        Ok(Connection { requester: Arc::new(requester), read, decoder, writer })
     }
 
     /// Reads until the connection is over, and says why; events go to the caller.
@@ -182,7 +182,7 @@ impl Connection {
                 Ok(Some(frame)) => match frame.body {
                     Some(Body::Event(announced)) => announced.kind.into_iter().for_each(&mut event),
                     Some(body) => {
-                        if let Err(error) = self.link.handle(body) {
+                        if let Err(error) = self.requester.handle(body) {
                             break error;
                         }
                     }
