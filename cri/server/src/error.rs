@@ -3,8 +3,11 @@
 use cofferdam_netpolicy::PolicyError;
 use cofferdam_sandbox::{NetworkError, PodError, SandboxError};
 use cofferdam_store::StoreError;
+use cofferdam_streaming::{StreamError, UrlError};
+use cofferdam_tenant::{Refusal, ResolveError};
 use tonic::{Code, Status};
 
+use crate::images::ImagesError;
 use crate::spec::SpecError;
 
 /// What an RPC can answer instead of success.
@@ -120,6 +123,53 @@ impl From<PolicyError> for Error {
             PolicyError::Blocked(_) | PolicyError::Stopped => Error::Unavailable(error.to_string()),
             PolicyError::Unknown(what) => Error::NotFound(what),
             PolicyError::Backend(_) => Error::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownHandler(_) => Error::Invalid(refusal.to_string()),
+            Refusal::Floor { .. } | Refusal::HostAccess { .. } => Error::Denied(refusal.to_string()),
+        }
+    }
+}
+
+impl From<ResolveError> for Error {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Unavailable(what) => Error::Unavailable(what),
+            ResolveError::Precondition(what) => Error::Precondition(what),
+        }
+    }
+}
+
+impl From<ImagesError> for Error {
+    fn from(error: ImagesError) -> Self {
+        match error {
+            ImagesError::NotFound(text) => Error::NotFound(text),
+            ImagesError::Invalid(text) => Error::Invalid(text),
+            // kubelet recognises this beginning.
+            ImagesError::Unavailable(text) => Error::Unknown(format!("RegistryUnavailable: {text}")),
+            ImagesError::Denied(text) => Error::Denied(text),
+            ImagesError::Exhausted(text) => Error::Exhausted(text),
+            ImagesError::Failed(text) => Error::Internal(text),
+        }
+    }
+}
+
+impl From<Error> for StreamError {
+    fn from(error: Error) -> Self {
+        StreamError::new(error.to_string())
+    }
+}
+
+impl From<UrlError> for Error {
+    fn from(error: UrlError) -> Self {
+        match error {
+            UrlError::TooMany => Error::Exhausted(error.to_string()),
+            UrlError::Random(_) => Error::Internal(error.to_string()),
         }
     }
 }

@@ -1,53 +1,86 @@
-//! What the server needs of images.
+//! The seam to images: what the CRI services need of whoever pulls, keeps and unpacks them.
 
-use cofferdam_image::ImageError;
+use std::sync::Arc;
 
-use crate::spec::ImageDefaults;
-use crate::{Error, Runtime};
+use cofferdam_cri_api::v1::AuthConfig;
+use cofferdam_sandbox::ContainerRootfs;
+use oci_spec::image::ImageConfiguration;
+use tonic::async_trait;
 
-/// An image as a container sees it.
-pub(crate) struct Image {
+/// What can go wrong with images. Messages say which image, which host, and what.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImagesError {
+    /// There is no such image, here or at the registry.
+    #[error("{0}")]
+    NotFound(String),
+    /// A reference, or what a registry gave, is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The registry does not answer, or not in time.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The registry wants other credentials, or the image is pinned.
+    #[error("{0}")]
+    Denied(String),
+    /// A limit or the disk is full.
+    #[error("{0}")]
+    Exhausted(String),
+    /// A step failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// An image of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredImage {
+    /// Digest of its config, `sha256:HEX`.
     pub id: String,
-    /// Repo digest, or the id where there is none.
-    pub reference: String,
-    pub defaults: ImageDefaults,
+    /// `REPOSITORY:TAG`, full names.
+    pub repo_tags: Vec<String>,
+    /// `REPOSITORY@DIGEST`.
+    pub repo_digests: Vec<String>,
+    /// Bytes of the compressed layers and the config.
+    pub size: u64,
+    /// Never removed.
+    pub pinned: bool,
 }
 
-impl From<ImageError> for Error {
-    fn from(error: ImageError) -> Self {
-        let text = error.to_string();
-        match error {
-            ImageError::NotFound(_) => Error::NotFound(text),
-            ImageError::Invalid(_) => Error::Invalid(text),
-            // kubelet recognises this beginning.
-            ImageError::Unavailable(_) => Error::Unknown(format!("RegistryUnavailable: {text}")),
-            ImageError::Denied(_) => Error::Denied(text),
-            ImageError::Exhausted(_) => Error::Exhausted(text),
-            ImageError::Failed(_) => Error::Internal(text),
-        }
-    }
+/// What files take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// Inodes.
+    pub inodes: u64,
 }
 
-impl Runtime {
-    /// An image by id or reference.
-    pub(crate) fn image(&self, wanted: &str) -> Result<Image, Error> {
-        if wanted.is_empty() {
-            return Err(Error::Invalid("config.image.image: is empty".into()));
-        }
-        let record = self.parts.images.status(wanted)?;
-        let record = record.ok_or_else(|| Error::NotFound(format!("image {wanted:?} not found")))?;
-        let config = self.parts.images.config(&record.id)?;
-        let runtime = config.config().clone().unwrap_or_default();
-        let defaults = ImageDefaults {
-            entrypoint: runtime.entrypoint().clone().unwrap_or_default(),
-            cmd: runtime.cmd().clone().unwrap_or_default(),
-            env: runtime.env().clone().unwrap_or_default(),
-            working_dir: runtime.working_dir().clone().unwrap_or_default(),
-            user: runtime.user().clone().unwrap_or_default(),
-            stop_signal: runtime.stop_signal().clone().unwrap_or_default(),
-            volumes: runtime.volumes().clone().unwrap_or_default(),
-        };
-        let reference = record.repo_digests.first().cloned().unwrap_or_else(|| record.id.clone());
-        Ok(Image { id: record.id.clone(), reference, defaults })
-    }
+/// Images, and the writable layers of containers. What only reads does not block.
+#[async_trait]
+pub trait Images: Send + Sync {
+    /// Pulls an image and answers its id. Equal pulls share one download, which goes on when the caller gives up.
+    async fn pull(&self, reference: &str, auth: Option<AuthConfig>) -> Result<String, ImagesError>;
+
+    /// All images.
+    fn list(&self) -> Vec<StoredImage>;
+
+    /// An image by id, name, or unambiguous beginning of its id; `None`: there is none.
+    fn find(&self, wanted: &str) -> Result<Option<StoredImage>, ImagesError>;
+
+    /// The OCI config of an image, by id.
+    fn config(&self, id: &str) -> Result<Arc<ImageConfiguration>, ImagesError>;
+
+    /// Removes an image, or one of its names. Containers keep the layers they run on.
+    async fn remove(&self, wanted: &str) -> Result<(), ImagesError>;
+
+    /// What all images and writable layers take.
+    fn fs_usage(&self) -> Result<DiskUsage, ImagesError>;
+
+    /// What a container's writable layer takes, as last measured.
+    fn usage(&self, container: &str) -> Option<DiskUsage>;
+
+    /// Gives a container a writable layer on an image. Idempotent.
+    async fn prepare_rootfs(&self, container: &str, image_id: &str) -> Result<ContainerRootfs, ImagesError>;
+
+    /// Removes a container's writable layer. An absent one is a success.
+    async fn remove_rootfs(&self, container: &str) -> Result<(), ImagesError>;
 }

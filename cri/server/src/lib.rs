@@ -1,35 +1,35 @@
-//! The CRI services: one file per RPC.
+//! The CRI services.
 //!
-//! `rpc` holds the RPCs, each a thin function; `pods`, `containers`, `watch`, `release` and `recover` what several of them
-//! share; `spec` turns a CRI config into a container's spec. The seams to sandboxes, network, policy, tenants and images
-//! are traits, put together by `cri/daemon`.
+//! From the bottom up: `node` (settings and seams), `spec` (from a request's config to the spec of a sandbox or
+//! container), `present` (from a record to what clients are shown), `containers` and `pods` (the lifecycles: the only
+//! places that change records), `rpc` (one thin file for each RPC). The seams to sandboxes, network, policy, tenants
+//! and images are traits, put together by the daemon.
 
-mod cgroup;
+mod admission;
+mod clock;
 mod containers;
-mod convert;
 mod error;
-mod filter;
+mod events;
+mod files;
 mod ids;
 mod images;
-mod instrument;
-mod local_pod;
-mod ops;
+mod live;
+mod node;
+mod operations;
 mod pod_cidrs;
-mod pod_files;
 mod pods;
-mod recover;
-mod release;
+mod present;
 mod rpc;
 mod runtime;
 mod spec;
+mod steps;
 mod streams;
-mod tenancy;
-mod user_files;
-mod view;
-mod watch;
 
 pub use error::Error;
+pub use images::{DiskUsage, Images, ImagesError, StoredImage};
+pub use node::{Parts, Settings};
 pub use pod_cidrs::kept_pod_cidrs;
 pub use rpc::{ImageServer, RuntimeServer};
-pub use runtime::{Parts, Runtime, Settings};
+pub use runtime::Runtime;
+pub use steps::{Checkpoint, ContainerStep, Moment, PodStep, Step};
 pub use streams::Backend;

@@ -1,15 +1,15 @@
-//! The pod CIDRs of UpdateRuntimeConfig, kept in STATE: kubelet sends them once, not again to a restarted daemon. After a reboot
-//! they are gone, and kubelet, started anew, sends them.
+//! The pod CIDRs of UpdateRuntimeConfig, kept in STATE: kubelet sends them once, not again to a restarted daemon. After
+//! a reboot they are gone, and kubelet, started anew, sends them.
 
 use std::io;
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
 
-/// Below STATE.
+/// The file, below STATE.
 const FILE: &str = "pod-cidrs";
 
-/// Keeps them; a crash leaves the old or the new ones.
+/// Writes them down; a crash leaves the old or the new ones.
 pub(crate) fn save(state: &Path, cidrs: &[IpNetwork]) -> io::Result<()> {
     let (path, part) = (state.join(FILE), state.join(format!("{FILE}.part")));
     let lines: String = cidrs.iter().map(|cidr| format!("{cidr}\n")).collect();

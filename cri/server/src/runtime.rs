@@ -1,231 +1,88 @@
-//! What all RPCs share: the store, the live sandboxes, the seams to sandboxes, network, policy, tenants and images.
-//!
-//! Who may change what: entries of the store are changed by the operations of `pods` and `containers` and by the watcher
-//! of a sandbox (`watch`); `live` by `pods`, `watch` and recovery.
+//! The server as a whole: pods and containers with their lifecycles, and what both CRI services share.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
 
-use cofferdam_cri_api::v1 as cri;
-use cofferdam_image::ImageService;
-use cofferdam_netpolicy::PolicyEngine;
-use cofferdam_sandbox::{PodNetwork, Sandbox, SandboxFactory, SandboxKind};
-use cofferdam_seccomp::Seccomp;
-use cofferdam_store::{ContainerEntry, SandboxEntry, Store};
 use cofferdam_streaming::StreamServer;
-use cofferdam_tenant::TenantRegistry;
-use tokio::sync::{broadcast, watch};
-use tokio::time::Instant;
+use serde_json::Value;
 
-use crate::ops::Ops;
-use crate::{Error, convert, ids};
-
-/// What the server is told by the configuration.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Run state (`/run/cofferdam`).
-    pub state: PathBuf,
-    /// Durable root (`/var/lib/cofferdam`).
-    pub root: PathBuf,
-    /// `[cgroup] root`: shims, and pods without cgroup_parent, live below it.
-    pub cgroup_root: String,
-    /// The cgroup driver in use.
-    pub cgroup_driver: cri::CgroupDriver,
-    /// `[kubelet] root_dirs`.
-    pub kubelet_root_dirs: Vec<PathBuf>,
-    /// `[tenant] user_namespace_range`: first host id and number of ids.
-    pub user_namespace_range: Option<(u32, u32)>,
-    /// Boot id of the node.
-    pub boot_id: String,
-}
-
-/// The implementations behind the seams.
-pub struct Parts {
-    /// Durable state.
-    pub store: Store,
-    /// One factory a kind.
-    pub factories: Vec<Arc<dyn SandboxFactory>>,
-    /// Pod network.
-    pub network: Arc<dyn PodNetwork>,
-    /// Network policy.
-    pub policy: Arc<dyn PolicyEngine>,
-    /// Tenants.
-    pub tenants: Arc<dyn TenantRegistry>,
-    /// Images.
-    pub images: Arc<ImageService>,
-    /// Seccomp profiles.
-    pub seccomp: Arc<Seccomp>,
-}
+use crate::containers::Containers;
+use crate::error::Error;
+use crate::events::Events;
+use crate::live::LiveSandboxes;
+use crate::node::{Node, Parts, Settings};
+use crate::pods::Pods;
+use crate::present;
+use crate::steps::Checkpoint;
 
 /// The runtime behind both CRI services.
 pub struct Runtime {
-    pub(crate) settings: Settings,
-    pub(crate) parts: Parts,
-    pub(crate) ops: Ops,
-    pub(crate) streams: OnceLock<StreamServer>,
-    pub(crate) users: crate::user_files::Cache,
-    live: RwLock<HashMap<String, Arc<dyn Sandbox>>>,
-    events: broadcast::Sender<cri::ContainerEventResponse>,
-    /// One for each container with a stop under way: when it is killed at the latest.
-    pub(crate) stops: Mutex<HashMap<String, Instant>>,
-    /// Bumped whenever a container or a stop deadline changes; waiters look again.
-    changed: watch::Sender<u64>,
-    /// Set once, when the daemon is about to end.
-    ending: watch::Sender<bool>,
+    pub(crate) node: Arc<Node>,
+    pub(crate) pods: Arc<Pods>,
+    pub(crate) containers: Arc<Containers>,
+    pub(crate) events: Arc<Events>,
+    streams: OnceLock<StreamServer>,
 }
 
 impl Runtime {
-    /// Puts the parts together. Nothing runs until `recover`.
+    /// Puts the parts together. Nothing runs until [`Runtime::recover`].
     pub fn new(settings: Settings, parts: Parts) -> Arc<Runtime> {
-        Arc::new(Runtime {
-            settings,
-            parts,
-            ops: Ops::default(),
-            streams: OnceLock::new(),
-            users: Default::default(),
-            live: RwLock::default(),
-            events: broadcast::channel(1024).0,
-            stops: Mutex::default(),
-            changed: watch::channel(0).0,
-            ending: watch::channel(false).0,
-        })
+        Runtime::assemble(settings, parts, None)
     }
 
-    /// The factory of a kind.
-    pub(crate) fn factory(&self, kind: SandboxKind) -> Result<&Arc<dyn SandboxFactory>, Error> {
-        let found = self.parts.factories.iter().find(|f| f.kind() == kind);
-        found.ok_or_else(|| Error::Internal(format!("no factory for {kind:?} sandboxes")))
+    /// The same with a checkpoint that every step of a creation passes.
+    pub fn with_checkpoint(settings: Settings, parts: Parts, checkpoint: Arc<dyn Checkpoint>) -> Arc<Runtime> {
+        Runtime::assemble(settings, parts, Some(checkpoint))
     }
 
-    /// A live sandbox.
-    pub(crate) fn live(&self, id: &str) -> Option<Arc<dyn Sandbox>> {
-        self.live.read().unwrap_or_else(|p| p.into_inner()).get(id).cloned()
+    fn assemble(settings: Settings, parts: Parts, checkpoint: Option<Arc<dyn Checkpoint>>) -> Arc<Runtime> {
+        let (node, store) = Node::new(settings, parts, checkpoint);
+        let (node, live) = (Arc::new(node), LiveSandboxes::default());
+        let events = Arc::new(Events::new(store.sandboxes.reader(), store.containers.reader()));
+        let containers = Containers::new(store.containers, live.reader(), node.clone(), events.clone());
+        let containers = Arc::new(containers);
+        let pods = Pods::new(store.sandboxes, live, containers.clone(), node.clone(), events.clone());
+        Arc::new(Runtime { node, pods: Arc::new(pods), containers, events, streams: OnceLock::new() })
     }
 
-    pub(crate) fn set_live(&self, sandbox: Arc<dyn Sandbox>) {
-        let id = sandbox.spec().id.clone();
-        self.live.write().unwrap_or_else(|p| p.into_inner()).insert(id, sandbox);
-    }
-
-    pub(crate) fn take_live(&self, id: &str) -> Option<Arc<dyn Sandbox>> {
-        self.live.write().unwrap_or_else(|p| p.into_inner()).remove(id)
-    }
-
-    /// A visible pod sandbox, by id or unambiguous prefix.
-    pub(crate) fn pod(&self, id: &str) -> Result<Arc<SandboxEntry>, Error> {
-        pick("pod sandbox", id, self.parts.store.sandboxes.with_prefix(id), convert::pod_visible, |e| &e.spec.id)
-    }
-
-    /// A visible container, by id or unambiguous prefix.
-    pub(crate) fn container(&self, id: &str) -> Result<Arc<ContainerEntry>, Error> {
-        pick("container", id, self.parts.store.containers.with_prefix(id), convert::container_visible, |e| &e.id)
-    }
-
-    /// All containers of a sandbox, visible or not.
-    pub(crate) fn containers_of(&self, sandbox: &str) -> Vec<Arc<ContainerEntry>> {
-        let all = self.parts.store.containers.list();
-        all.into_iter().filter(|c| c.sandbox == sandbox).collect()
-    }
-
-    /// The live sandbox of a container.
-    pub(crate) fn sandbox_of(&self, container: &ContainerEntry) -> Result<Arc<dyn Sandbox>, Error> {
-        let gone = || {
-            Error::Precondition(format!(
-                "pod sandbox {} of container {} is not running",
-                container.sandbox, container.id
-            ))
-        };
-        self.live(&container.sandbox).ok_or_else(gone)
-    }
-
-    /// Events from now on.
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<cri::ContainerEventResponse> {
-        self.events.subscribe()
+    /// Brings records, live sandboxes, network and rules to agree, before the first RPC.
+    ///
+    /// # Errors
+    /// Only what makes serving unsafe: rules or links that cannot be restored.
+    pub async fn recover(&self) -> Result<(), Error> {
+        self.pods.recover().await
     }
 
     /// Ends the streams that would never end by themselves (GetContainerEvents), so that the daemon can.
     pub fn end_streams(&self) {
-        self.ending.send_replace(true);
+        self.events.end();
     }
 
-    /// Resolves when `end_streams` was called.
-    pub(crate) fn ending(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut ending = self.ending.subscribe();
-        async move {
-            // A runtime that is gone is an end as well.
-            let _ = ending.wait_for(|ending| *ending).await;
-        }
+    /// Set once, after the streaming server has started with a backend on this runtime.
+    pub fn set_stream_server(&self, server: StreamServer) {
+        // A second call would mean two servers; the first stays.
+        let _ = self.streams.set(server);
     }
 
-    /// Tells waiters to look again.
-    pub(crate) fn touch(&self) {
-        self.changed.send_modify(|n| *n += 1);
+    /// Where Exec, Attach and PortForward point to.
+    pub(crate) fn stream_server(&self) -> Result<&StreamServer, Error> {
+        self.streams.get().ok_or_else(|| Error::Unavailable("the streaming server is not up yet".into()))
     }
 
-    /// Changes of containers from now on.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    /// Whether any sandbox still holds something in the kernel.
+    pub fn has_sandboxes(&self) -> bool {
+        self.pods.records().list().iter().any(|s| !s.released())
     }
 
-    /// Announces a change of a container (or of a sandbox, by its own id) to GetContainerEvents and to waiters.
-    pub(crate) fn announce(&self, id: &str, sandbox: &str, kind: cri::ContainerEventType) {
-        self.touch();
-        // Nobody may be listening.
-        let _ = self.events.send(cri::ContainerEventResponse {
-            container_id: id.to_owned(),
-            container_event_type: kind.into(),
-            created_at: now(),
-            pod_sandbox_status: self.parts.store.sandboxes.get(sandbox).map(|s| convert::pod_status(&s)),
-            containers_statuses: self
-                .containers_of(sandbox)
-                .iter()
-                .filter(|c| convert::container_visible(c))
-                .map(|c| convert::container_status(c))
-                .collect(),
-        });
+    /// For the admin service: what this node can run, and what is degraded.
+    pub fn node_details(&self) -> Value {
+        present::node::details(&self.node, &self.pods.records().list())
     }
 
-    /// `STATE/pods/ID`.
-    pub(crate) fn pod_dir(&self, id: &str) -> PathBuf {
-        self.settings.state.join("pods").join(id)
+    /// For the admin service: the pods that clients see, newest first.
+    pub fn pod_details(&self) -> Vec<Value> {
+        let mut pods = self.pods.records().list();
+        pods.retain(|s| s.visible());
+        pods.sort_by_key(|s| std::cmp::Reverse(s.created_at));
+        pods.iter().map(|s| present::pods::details(s)).collect()
     }
-
-    /// Anonymous volumes of a container.
-    pub(crate) fn volume_dir(&self, container: &str) -> PathBuf {
-        self.settings.root.join("volumes").join(container)
-    }
-}
-
-/// An object by id or unambiguous prefix.
-fn pick<T>(
-    what: &str,
-    id: &str,
-    found: Vec<Arc<T>>,
-    visible: impl Fn(&T) -> bool,
-    id_of: impl Fn(&T) -> &String,
-) -> Result<Arc<T>, Error> {
-    if !ids::plausible(id) {
-        return Err(Error::NotFound(format!("{what} {id:?} not found")));
-    }
-    let mut found: Vec<Arc<T>> = found.into_iter().filter(|e| visible(e)).collect();
-    if let Some(exact) = found.iter().find(|e| id_of(e) == id) {
-        return Ok(exact.clone());
-    }
-    match (found.pop(), found.is_empty()) {
-        (Some(only), true) => Ok(only),
-        (Some(_), false) => Err(Error::Invalid(format!("{what} {id:?} is ambiguous"))),
-        (None, _) => Err(Error::NotFound(format!("{what} {id:?} not found"))),
-    }
-}
-
-/// Nanoseconds since the epoch.
-pub(crate) fn now() -> i64 {
-    nanos(SystemTime::now())
-}
-
-/// Nanoseconds since the epoch; times before it are 0.
-pub(crate) fn nanos(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_nanos()).ok()).unwrap_or(0)
 }

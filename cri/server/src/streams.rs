@@ -3,28 +3,15 @@
 use std::sync::Weak;
 
 use cofferdam_sandbox::Streams;
-use cofferdam_streaming::{
-    AttachRequest, ExecRequest, ExitStatus, PortDuplex, StreamBackend, StreamError, StreamIo, StreamServer, UrlError,
-};
+use cofferdam_streaming::{AttachRequest, ExecRequest, ExitStatus, PortDuplex, StreamBackend, StreamError, StreamIo};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy};
 use tonic::async_trait;
 
-use crate::{Error, Runtime, rpc};
+use crate::containers::exec_spec;
+use crate::error::Error;
+use crate::runtime::Runtime;
 
-impl Runtime {
-    /// Where Exec, Attach and PortForward point to.
-    pub(crate) fn stream_server(&self) -> Result<&StreamServer, Error> {
-        self.streams.get().ok_or_else(|| Error::Unavailable("the streaming server is not up yet".into()))
-    }
-
-    /// Set once, after the streaming server has started with a [`Backend`] on this runtime.
-    pub fn set_stream_server(&self, server: StreamServer) {
-        // A second call would mean two servers; the first stays.
-        let _ = self.streams.set(server);
-    }
-}
-
-/// The streaming server holds the runtime weakly: the runtime holds the streaming server.
+/// What the streaming server works on. It holds the runtime weakly, since the runtime holds the streaming server.
 pub struct Backend(pub Weak<Runtime>);
 
 impl Backend {
@@ -33,28 +20,13 @@ impl Backend {
     }
 }
 
-impl From<Error> for StreamError {
-    fn from(error: Error) -> Self {
-        StreamError::new(error.to_string())
-    }
-}
-
-impl From<UrlError> for Error {
-    fn from(error: UrlError) -> Self {
-        match error {
-            UrlError::TooMany => Error::Exhausted(error.to_string()),
-            UrlError::Random(_) => Error::Internal(error.to_string()),
-        }
-    }
-}
-
 #[async_trait]
 impl StreamBackend for Backend {
     async fn exec(&self, request: ExecRequest, io: StreamIo) -> Result<ExitStatus, StreamError> {
         let runtime = self.runtime()?;
-        let entry = runtime.container(&request.container_id)?;
-        let spec = rpc::exec_spec(&entry, &request.cmd, request.tty, request.stdin)?;
-        let pod = runtime.sandbox_of(&entry)?.pod();
+        let entry = runtime.containers.find(&request.container_id)?;
+        let spec = exec_spec(&entry, &request.cmd, request.tty, request.stdin)?;
+        let pod = runtime.containers.sandbox_of(&entry)?.pod();
         drop(runtime);
         let streams = pod.exec(&spec, request.stdout, request.stderr && !request.tty).await.map_err(Error::from)?;
         join(streams, io).await
@@ -62,8 +34,8 @@ impl StreamBackend for Backend {
 
     async fn attach(&self, request: AttachRequest, io: StreamIo) -> Result<ExitStatus, StreamError> {
         let runtime = self.runtime()?;
-        let entry = runtime.container(&request.container_id)?;
-        let pod = runtime.sandbox_of(&entry)?.pod();
+        let entry = runtime.containers.find(&request.container_id)?;
+        let pod = runtime.containers.sandbox_of(&entry)?.pod();
         drop(runtime);
         let streams = pod
             .attach(&entry.id, request.stdin, request.stdout, request.stderr && !request.tty)
@@ -74,7 +46,8 @@ impl StreamBackend for Backend {
 
     async fn port_forward(&self, sandbox_id: &str, port: u16, duplex: PortDuplex) -> Result<(), StreamError> {
         let runtime = self.runtime()?;
-        let sandbox = runtime.live(sandbox_id).ok_or_else(|| StreamError::new("the pod sandbox is not running"))?;
+        let sandbox =
+            runtime.pods.live(sandbox_id).ok_or_else(|| StreamError::new("the pod sandbox is not running"))?;
         drop(runtime);
         let port = sandbox.pod().dial(port).await.map_err(Error::from)?;
         tokio::join!(carry(Some(duplex.read), Some(port.write)), carry(Some(port.read), Some(duplex.write)));

@@ -1,4 +1,4 @@
-//! What kubelet depends on: DESIGN 5, rules 2 to 6 and 9.
+//! What kubelet depends on: stops and removals that can be repeated, exec deadlines, reasons of exits, events.
 
 #![allow(clippy::unwrap_used)]
 

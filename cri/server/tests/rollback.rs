@@ -1,20 +1,22 @@
-//! A failure at each step of RunPodSandbox and CreateContainer leaves nothing, and the same request works afterwards.
+//! A failure of each effect below RunPodSandbox and CreateContainer leaves nothing, and the same request works
+//! afterwards. (`steps.rs` walks the steps themselves.)
 
 #![allow(clippy::unwrap_used)]
 
 mod bed;
 
 use bed::fake_pod::FakeOp;
-use bed::{Bed, container, eventually, pod};
+use bed::{Bed, container, eventually, pod, with_ports};
+use cofferdam_cri_api::v1::runtime_service_server::RuntimeService;
 use cofferdam_sandbox::PodError;
 
 #[tokio::test]
-async fn a_pod_whose_start_fails_at_any_step_leaves_nothing_and_starts_when_asked_again() {
-    for step in ["allocate", "program", "create", "attach", "up", "start"] {
+async fn a_pod_whose_start_fails_in_any_effect_leaves_nothing_and_starts_when_asked_again() {
+    for effect in ["allocate", "program", "create", "attach", "up", "start"] {
         let bed = Bed::new();
-        bed.world.fail(step);
+        bed.world.fail(effect);
         let error = bed.run(pod("web")).await.unwrap_err();
-        assert!(error.message().contains(step), "{step}: {error}");
+        assert!(error.message().contains(effect), "{effect}: {error}");
         bed.assert_empty().await;
         let id = bed.run(pod("web")).await.unwrap();
         bed.remove_pod(&id).await.unwrap();
@@ -35,19 +37,19 @@ async fn clean_up_that_fails_is_tried_until_done() {
 }
 
 #[tokio::test]
-async fn a_container_whose_creation_fails_at_any_step_leaves_nothing_and_is_created_when_asked_again() {
-    for step in ["check_container", "stage", "shim"] {
+async fn a_container_whose_creation_fails_in_any_effect_leaves_nothing_and_is_created_when_asked_again() {
+    for step in ["prepare_rootfs", "check_container", "set_ports", "stage", "shim"] {
         let bed = Bed::new();
         let sandbox = bed.run(pod("web")).await.unwrap();
         match step {
             "shim" => bed.pod(&sandbox).fail_next(FakeOp::Create, PodError::Failed("injected: shim".into())),
             step => bed.world.fail(step),
         }
-        let error = bed.create(&sandbox, container("app")).await.unwrap_err();
+        let error = bed.create(&sandbox, with_ports("app")).await.unwrap_err();
         assert!(error.message().contains(step), "{step}: {error}");
-        assert!(bed.containers().await.is_empty() && bed.container_files().is_empty(), "{step}");
-        assert!(bed.world.staged.lock().unwrap().is_empty(), "{step}");
-        let id = bed.create(&sandbox, container("app")).await.unwrap();
+        assert!(bed.containers().await.is_empty(), "{step}");
+        assert_eq!(bed.container_leftovers(), [""; 0], "{step}");
+        let id = bed.create(&sandbox, with_ports("app")).await.unwrap();
         bed.remove(&id).await.unwrap();
         bed.remove_pod(&sandbox).await.unwrap();
         bed.assert_empty().await;
@@ -61,9 +63,8 @@ async fn a_pod_removed_while_a_container_is_made_takes_it_along() {
     let gate = bed.world.hold("stage");
     let creating = tokio::spawn({
         let server = bed.server.clone();
-        let (world, dir) = (bed.world.clone(), tempfile::tempdir().unwrap());
-        let sandbox = sandbox.clone();
-        async move { Bed { dir, world, server }.create(&sandbox, container("app")).await }
+        let request = bed::create_request(&sandbox, container("app"));
+        async move { server.create_container(request).await }
     });
     eventually("staging", async || bed.world.done("stage") == 1).await;
     let removing = bed.remove_pod(&sandbox);
@@ -90,7 +91,7 @@ async fn a_pod_stopped_while_a_container_is_made_keeps_none_that_never_ends() {
     };
     let (created, ()) = tokio::join!(creating, stopping);
     assert!(created.is_err());
-    assert!(bed.containers().await.is_empty() && bed.container_files().is_empty());
+    assert!(bed.containers().await.is_empty() && bed.container_leftovers().is_empty());
 }
 
 #[tokio::test]

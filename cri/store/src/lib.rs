@@ -7,11 +7,19 @@
 //! Exits are the exception: they are published even if the disk is full (the shim's own record is durable), stay marked
 //! dirty, and are written as soon as a commit succeeds again.
 
-mod entry;
+mod container;
+mod disk;
+mod encoded;
+mod error;
+mod sandbox;
 mod store;
 mod table;
 mod writer;
 
-pub use entry::{ContainerEntry, ContainerPhase, Exit, SandboxEntry, SandboxPhase};
-pub use store::{Store, StoreError};
-pub use table::{Record, Table};
+pub use container::{ContainerEntry, ContainerName, ContainerPhase, Exit, NewContainer};
+pub use disk::{Disk, File, Rows};
+pub use encoded::Encoded;
+pub use error::StoreError;
+pub use sandbox::{PodName, SandboxEntry, SandboxPhase};
+pub use store::Store;
+pub use table::{Reader, Record, Table};

@@ -1,4 +1,6 @@
 //! One table: the published records, and the way to change one.
+//!
+//! A [`Table`] is the right to change its records and has one owner; everybody else reads by a [`Reader`].
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
@@ -8,108 +10,132 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::writer::{Change, Pending, Publish, Write};
 
 /// A kind of record.
 pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// Name of its redb table.
     const TABLE: &'static str;
-    /// Its key.
+    /// The record's key in it.
     fn id(&self) -> &str;
 }
 
 type Published<T> = Arc<RwLock<BTreeMap<String, Arc<T>>>>;
 
-/// Records of one kind.
-pub struct Table<T> {
-    published: Published<T>,
-    writer: Sender<Write>,
+/// The published records of one kind, for reading.
+pub struct Reader<T>(Published<T>);
+
+impl<T> Clone for Reader<T> {
+    fn clone(&self) -> Self {
+        Reader(self.0.clone())
+    }
 }
 
-impl<T: Record> Table<T> {
-    pub(crate) fn new(records: BTreeMap<String, Arc<T>>, writer: Sender<Write>) -> Self {
-        Table { published: Arc::new(RwLock::new(records)), writer }
-    }
-
+impl<T: Record> Reader<T> {
     /// The last published record.
     pub fn get(&self, id: &str) -> Option<Arc<T>> {
-        read(&self.published).get(id).cloned()
+        read(&self.0).get(id).cloned()
     }
 
-    /// All records, by id.
+    /// All records, ordered by id.
     pub fn list(&self) -> Vec<Arc<T>> {
-        read(&self.published).values().cloned().collect()
+        read(&self.0).values().cloned().collect()
     }
 
     /// The first record that a predicate holds for.
     pub fn find(&self, mut is: impl FnMut(&T) -> bool) -> Option<Arc<T>> {
-        read(&self.published).values().find(|record| is(record)).cloned()
+        read(&self.0).values().find(|record| is(record)).cloned()
     }
 
-    /// Ids that begin with `prefix`, as CLIs let people write them.
+    /// Records whose id begins with `prefix`: CLIs let people write ids like this.
     pub fn with_prefix(&self, prefix: &str) -> Vec<Arc<T>> {
-        read(&self.published)
+        read(&self.0)
             .range(prefix.to_owned()..)
             .take_while(|(id, _)| id.starts_with(prefix))
             .map(|(_, r)| r.clone())
             .collect()
     }
+}
 
-    /// Adds or replaces a record; returns once it is durable.
-    pub async fn put(&self, record: T) -> Result<Arc<T>, StoreError> {
-        let id = record.id().to_owned();
-        self.submit(id, true, move |_| Some(record)).await?.ok_or(StoreError::Closed)
+/// Records of one kind, for changing. Reads like a [`Reader`].
+pub struct Table<T> {
+    published: Reader<T>,
+    writer: Sender<Write>,
+}
+
+impl<T> std::ops::Deref for Table<T> {
+    type Target = Reader<T>;
+    fn deref(&self) -> &Reader<T> {
+        &self.published
+    }
+}
+
+impl<T: Record> Table<T> {
+    pub(crate) fn new(records: BTreeMap<String, Arc<T>>, writer: Sender<Write>) -> Self {
+        Table { published: Reader(Arc::new(RwLock::new(records))), writer }
     }
 
-    /// Changes a record; returns once it is durable. `None`: there is no such record.
-    pub async fn update(
+    /// A view for those who only read.
+    pub fn reader(&self) -> Reader<T> {
+        self.published.clone()
+    }
+
+    /// Adds or replaces a record; returns once it is durable.
+    pub async fn put(&self, record: T) -> Result<(), StoreError> {
+        let id = record.id().to_owned();
+        self.submit(id, true, move |_| (Some(record), ())).await
+    }
+
+    /// Changes a record; returns what `change` returned, once the record is durable. `None`: there is no such record.
+    pub async fn update<R: Send + 'static>(
         &self,
         id: &str,
-        change: impl FnOnce(&mut T) + Send + 'static,
-    ) -> Result<Option<Arc<T>>, StoreError> {
-        self.submit(id.to_owned(), true, apply(change)).await
+        change: impl FnOnce(&mut T) -> R + Send + 'static,
+    ) -> Result<Option<R>, StoreError> {
+        self.submit(id.to_owned(), true, changed(change)).await
     }
 
     /// Changes a record even if it cannot be made durable now (see the crate's header: exits).
-    pub async fn update_always(
+    pub async fn update_always<R: Send + 'static>(
         &self,
         id: &str,
-        change: impl FnOnce(&mut T) + Send + 'static,
-    ) -> Result<Option<Arc<T>>, StoreError> {
-        self.submit(id.to_owned(), false, apply(change)).await
+        change: impl FnOnce(&mut T) -> R + Send + 'static,
+    ) -> Result<Option<R>, StoreError> {
+        self.submit(id.to_owned(), false, changed(change)).await
     }
 
     /// Removes a record; returns once that is durable. An absent record is a success.
     pub async fn remove(&self, id: &str) -> Result<(), StoreError> {
-        self.submit(id.to_owned(), true, |_| None).await.map(|_| ())
+        self.submit(id.to_owned(), true, |_| (None, ())).await
     }
 
-    async fn submit(
+    async fn submit<R: Send + 'static>(
         &self,
         id: String,
         must_be_durable: bool,
-        change: impl FnOnce(Option<&T>) -> Option<T> + Send + 'static,
-    ) -> Result<Option<Arc<T>>, StoreError> {
-        let published = self.published.clone();
+        change: impl FnOnce(Option<&T>) -> (Option<T>, R) + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let published = self.published.0.clone();
         let (done, answer) = oneshot::channel();
         let prepare = move |pending: Pending<'_>| {
             let current = match pending(T::TABLE, &id) {
                 Some(bytes) => bytes.and_then(|b| serde_json::from_slice(&b).ok()).map(Arc::new),
                 None => read(&published).get(&id).cloned(),
             };
-            let next = change(current.as_deref()).map(Arc::new);
+            let (next, outcome) = change(current.as_deref());
+            let next = next.map(Arc::new);
             let bytes = next.as_ref().map(|record| serde_json::to_vec(&**record)).transpose()?;
             let publish: Publish = Box::new({
                 let id = id.clone();
                 move |result| {
                     let result = result.map(|()| {
                         let mut map = write(&published);
-                        match &next {
-                            Some(record) => map.insert(id, record.clone()),
+                        match next {
+                            Some(record) => map.insert(id, record),
                             None => map.remove(&id),
                         };
-                        next
+                        outcome
                     });
                     // The caller may have gone away; the change stands.
                     let _ = done.send(result);
@@ -122,11 +148,12 @@ impl<T: Record> Table<T> {
     }
 }
 
-fn apply<T: Clone>(change: impl FnOnce(&mut T)) -> impl FnOnce(Option<&T>) -> Option<T> {
+/// A change of a record that exists.
+fn changed<T: Clone, R>(change: impl FnOnce(&mut T) -> R) -> impl FnOnce(Option<&T>) -> (Option<T>, Option<R>) {
     move |current| {
-        let mut next = current?.clone();
-        change(&mut next);
-        Some(next)
+        let mut next = current.cloned();
+        let outcome = next.as_mut().map(change);
+        (next, outcome)
     }
 }
 

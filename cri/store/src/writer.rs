@@ -1,13 +1,10 @@
 //! The writer thread: gathers changes, commits them durably in one transaction, then publishes them.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use redb::{Database, Durability, TableDefinition};
-
-use crate::StoreError;
+use crate::disk::{Disk, Rows};
+use crate::error::StoreError;
 
 /// Publishes a change, or tells its caller why it was not made.
 pub(crate) type Publish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -35,18 +32,15 @@ const BATCH: usize = 256;
 /// How often changes that could not be written are tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-type Key = (&'static str, String);
-
 pub(crate) struct Writer {
-    path: PathBuf,
-    db: Option<Database>,
+    disk: Box<dyn Disk>,
     /// Published, but not durable yet.
-    dirty: BTreeMap<Key, Option<Vec<u8>>>,
+    dirty: Rows,
 }
 
 impl Writer {
-    pub fn new(path: PathBuf, db: Database) -> Self {
-        Writer { path, db: Some(db), dirty: BTreeMap::new() }
+    pub fn new(disk: Box<dyn Disk>) -> Self {
+        Writer { disk, dirty: Rows::new() }
     }
 
     /// Runs until every sender is gone.
@@ -73,7 +67,7 @@ impl Writer {
     }
 
     fn write(&mut self, batch: Vec<Write>) {
-        let mut rows: BTreeMap<Key, Option<Vec<u8>>> = BTreeMap::new();
+        let mut rows = Rows::new();
         let mut changes = Vec::new();
         for write in batch {
             let must_be_durable = write.must_be_durable;
@@ -90,7 +84,8 @@ impl Writer {
         }
         let mut all = self.dirty.clone();
         all.extend(rows);
-        match self.commit(&all) {
+        let committed = if all.is_empty() { Ok(()) } else { self.disk.commit(&all) };
+        match committed {
             Ok(()) => {
                 self.dirty.clear();
                 changes.into_iter().for_each(|(_, change)| (change.publish)(Ok(())));
@@ -101,7 +96,7 @@ impl Writer {
 
     /// After a failed commit: changes that may wait are published and kept dirty, the others fail.
     fn publish_undurable(&mut self, changes: Vec<(bool, Change)>, error: &StoreError) {
-        tracing::error!(%error, path = %self.path.display(), "the state could not be written");
+        tracing::error!(%error, "the state could not be written");
         for (must_be_durable, change) in changes {
             if must_be_durable {
                 (change.publish)(Err(StoreError::Write(error.to_string())));
@@ -111,33 +106,4 @@ impl Writer {
             }
         }
     }
-
-    fn commit(&mut self, rows: &BTreeMap<Key, Option<Vec<u8>>>) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        // After an I/O error redb wants to be opened anew.
-        if self.db.is_none() {
-            self.db = Some(Database::open(&self.path).map_err(StoreError::write)?);
-        }
-        let result = self.db.as_ref().map_or(Err(StoreError::Closed), |db| commit(db, rows));
-        if result.is_err() {
-            self.db = None;
-        }
-        result
-    }
-}
-
-fn commit(db: &Database, rows: &BTreeMap<Key, Option<Vec<u8>>>) -> Result<(), StoreError> {
-    let mut transaction = db.begin_write().map_err(StoreError::write)?;
-    transaction.set_durability(Durability::Immediate).map_err(StoreError::write)?;
-    for ((table, id), bytes) in rows {
-        let definition: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(table);
-        let mut table = transaction.open_table(definition).map_err(StoreError::write)?;
-        match bytes {
-            Some(bytes) => table.insert(id.as_str(), bytes.as_slice()).map_err(StoreError::write)?,
-            None => table.remove(id.as_str()).map_err(StoreError::write)?,
-        };
-    }
-    transaction.commit().map_err(StoreError::write)
 }

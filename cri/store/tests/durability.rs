@@ -1,7 +1,11 @@
 //! What a caller was told is there after the process is gone.
 
-use cofferdam_sandbox::{NamespaceMode, PodNamespaces, SandboxKind, SandboxSpec};
-use cofferdam_store::{SandboxEntry, SandboxPhase, Store};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use cofferdam_cri_api::v1 as cri;
+use cofferdam_sandbox::{NamespaceMode, PodNamespaces, ProcessIdentity, SandboxKind, SandboxRecord, SandboxSpec};
+use cofferdam_store::{Disk, File, Rows, SandboxEntry, SandboxPhase, Store, StoreError};
 
 fn entry(id: &str) -> SandboxEntry {
     let namespaces = PodNamespaces {
@@ -28,19 +32,13 @@ fn entry(id: &str) -> SandboxEntry {
         vm: None,
         init_seccomp: vec![],
     };
-    SandboxEntry {
-        spec,
-        config: vec![0, 255],
-        runtime_handler: String::new(),
-        attempt: 0,
-        phase: SandboxPhase::Creating,
-        reason: String::new(),
-        created_at: 1,
-        lease: None,
-        record: None,
-        boot_id: "b".into(),
-        released: false,
-    }
+    let config = cri::PodSandboxConfig { log_directory: "/logs".into(), ..Default::default() };
+    SandboxEntry::new(spec, config.into(), String::new(), "b".into(), 1)
+}
+
+fn record() -> SandboxRecord {
+    let shim = ProcessIdentity { pid: 1, start_time: 1, boot_id: "b".into() };
+    SandboxRecord { shim, vmm: None, virtiofsd: None, netns: None }
 }
 
 #[tokio::test]
@@ -51,19 +49,20 @@ async fn what_was_written_is_read_by_the_next_daemon() {
         let store = Store::open(&path).unwrap();
         store.sandboxes.put(entry("a")).await.unwrap();
         store.sandboxes.put(entry("b")).await.unwrap();
-        store.sandboxes.update("a", |s| s.phase = SandboxPhase::Ready).await.unwrap().unwrap();
+        assert_eq!(store.sandboxes.update("a", |s| s.become_ready(record())).await.unwrap(), Some(true));
         store.sandboxes.remove("b").await.unwrap();
     }
     let store = wait_open(&path);
     let found = store.sandboxes.list();
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].phase, found[0].config.clone()), (SandboxPhase::Ready, vec![0, 255]));
+    assert_eq!((found[0].phase(), found[0].config.log_directory.as_str()), (SandboxPhase::Ready, "/logs"));
+    assert_eq!(found[0].record(), Some(&record()));
 }
 
 #[tokio::test]
 async fn changes_at_once_are_applied_one_after_the_other() {
     let dir = tempfile::tempdir().unwrap();
-    let store = std::sync::Arc::new(Store::open(&dir.path().join("state.redb")).unwrap());
+    let store = Arc::new(Store::open(&dir.path().join("state.redb")).unwrap());
     store.sandboxes.put(entry("a")).await.unwrap();
     let tasks: Vec<_> = (0..50)
         .map(|_| {
@@ -103,4 +102,44 @@ fn wait_open(path: &std::path::Path) -> Store {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     panic!("the store stays in use");
+}
+
+/// A disk that is full for a while.
+struct Full {
+    file: File,
+    full: Arc<AtomicBool>,
+}
+
+impl Disk for Full {
+    fn load(&self, table: &'static str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.file.load(table)
+    }
+
+    fn commit(&mut self, rows: &Rows) -> Result<(), StoreError> {
+        match self.full.load(Relaxed) {
+            true => Err(StoreError::Write("no space left".into())),
+            false => self.file.commit(rows),
+        }
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_ends_are_published_and_written_once_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    let full = Arc::new(AtomicBool::new(false));
+    let disk = Full { file: File::open(&path).unwrap(), full: full.clone() };
+    {
+        let store = Store::open_on(Box::new(disk)).unwrap();
+        store.sandboxes.put(entry("a")).await.unwrap();
+        store.sandboxes.update("a", |s| s.become_ready(record())).await.unwrap();
+        full.store(true, Relaxed);
+        assert!(store.sandboxes.put(entry("b")).await.is_err());
+        assert!(store.sandboxes.get("b").is_none(), "what is not durable was published");
+        assert_eq!(store.sandboxes.update_always("a", |s| s.end("died".into())).await.unwrap(), Some(true));
+        assert_eq!(store.sandboxes.get("a").unwrap().reason(), "died");
+        full.store(false, Relaxed);
+    }
+    let store = wait_open(&path);
+    assert_eq!(store.sandboxes.list().iter().map(|s| s.reason()).collect::<Vec<_>>(), ["died"]);
 }

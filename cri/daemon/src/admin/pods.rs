@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::serve::Daemon;
 
 pub fn pods(daemon: &Daemon) -> PodsResponse {
-    PodsResponse { pods: daemon.runtime.pods_view().iter().map(pod).collect() }
+    PodsResponse { pods: daemon.runtime.pod_details().iter().map(pod).collect() }
 }
 
 /// From the object that CRI's verbose status shows as well.

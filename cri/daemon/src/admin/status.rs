@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::serve::{Daemon, without_effect};
 
 pub fn status(daemon: &Daemon) -> StatusResponse {
-    let facts = daemon.runtime.status_view();
+    let facts = daemon.runtime.node_details();
     let not_ready = facts["network"].as_str().or(facts["policy"].as_str());
     let started = daemon.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let texts = |value: &Value| -> Vec<String> {

@@ -9,7 +9,7 @@ use crate::serve::Daemon;
 pub fn tenants(daemon: &Daemon) -> TenantsResponse {
     let snapshot = daemon.policy.source.snapshots().borrow().clone();
     let facts = &snapshot.facts;
-    let pods = daemon.runtime.pods_view();
+    let pods = daemon.runtime.pod_details();
     let one = |tenant: std::sync::Arc<cofferdam_tenant::Tenant>| {
         let mut namespaces: Vec<String> =
             facts.namespaces.keys().filter(|n| facts.tenant_of(n) == Some(&tenant.name)).cloned().collect();

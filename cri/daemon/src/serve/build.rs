@@ -17,6 +17,7 @@ use cofferdam_store::Store;
 use cofferdam_tenant_registry::SnapshotRegistry;
 use cofferdam_vm::{Accel, VmConfig, VmFactory};
 
+use super::image_seam::NodeImages;
 use super::node::{self, Node};
 use super::policy::{self, Policy};
 use super::{cgroups, files, images};
@@ -67,7 +68,7 @@ pub async fn build(config: Config, node: &Node) -> anyhow::Result<Daemon> {
         network: network.clone(),
         policy: policy.controller.clone(),
         tenants: tenants.clone(),
-        images: images.clone(),
+        images: Arc::new(NodeImages(images.clone())),
         seccomp: Arc::new(Seccomp::default()),
     };
     let runtime = Runtime::new(settings(&config, node), parts);

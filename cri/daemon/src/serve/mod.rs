@@ -10,6 +10,7 @@ mod addresses;
 mod build;
 mod cgroups;
 mod files;
+mod image_seam;
 mod images;
 mod listen;
 mod log;

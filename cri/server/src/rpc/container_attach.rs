@@ -3,19 +3,20 @@
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_store::ContainerPhase;
 
-use crate::{Error, Runtime, convert};
+use crate::error::Error;
+use crate::runtime::Runtime;
 
-pub(super) fn url(runtime: &Runtime, request: &cri::AttachRequest) -> Result<cri::AttachResponse, Error> {
-    let entry = runtime.container(&request.container_id)?;
-    if entry.phase != ContainerPhase::Running {
+/// The container has to run, with or without a terminal as the request says.
+pub(super) async fn url(runtime: &Runtime, request: cri::AttachRequest) -> Result<cri::AttachResponse, Error> {
+    let entry = runtime.containers.find(&request.container_id)?;
+    if entry.phase() != ContainerPhase::Running {
         return Err(Error::Precondition(format!("container {} is not running", entry.id)));
     }
     if request.tty && request.stderr {
         return Err(Error::Invalid("stderr: a terminal has only one output".into()));
     }
-    let config = convert::container_config(&entry);
-    if request.tty != config.tty {
-        return Err(Error::Invalid(format!("tty: the container was created with tty={}", config.tty)));
+    if request.tty != entry.config.tty {
+        return Err(Error::Invalid(format!("tty: the container was created with tty={}", entry.config.tty)));
     }
     let url = runtime.stream_server()?.attach_url(cofferdam_streaming::AttachRequest {
         container_id: entry.id.clone(),

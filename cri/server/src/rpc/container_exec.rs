@@ -1,32 +1,33 @@
 //! ExecSync, and the URL of a streaming Exec.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam_cri_api::v1 as cri;
-use cofferdam_sandbox::{ExecSpec, Reader, Streams};
-use cofferdam_store::{ContainerEntry, ContainerPhase};
+use cofferdam_sandbox::{Reader, Streams};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
-use crate::{Error, Runtime, ids};
+use crate::containers::exec_spec;
+use crate::error::Error;
+use crate::runtime::Runtime;
 
-/// Output of each stream that is kept: two of them stay below gRPC's 16 MiB message limit. The rest is read and dropped,
-/// so that the command goes on (CVE-2022-1708).
+/// Output of each stream that is kept: two of them stay below gRPC's 16 MiB message limit. The rest is read and
+/// dropped, so that the command goes on (CVE-2022-1708).
 const KEPT: usize = 7 << 20;
 
+/// Runs a command to its end, or to the request's timeout; then it is killed.
 pub(super) async fn exec_sync(
-    runtime: &Arc<Runtime>,
+    runtime: &Runtime,
     request: cri::ExecSyncRequest,
 ) -> Result<cri::ExecSyncResponse, Error> {
-    let entry = runtime.container(&request.container_id)?;
-    let spec = spec(&entry, &request.cmd, false, false)?;
+    let entry = runtime.containers.find(&request.container_id)?;
+    let spec = exec_spec(&entry, &request.cmd, false, false)?;
     let limit = u64::try_from(request.timeout).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let late = || Error::Deadline(format!("command {:?} timed out after {} s", request.cmd, request.timeout));
-    let pod = runtime.sandbox_of(&entry)?.pod();
+    let pod = runtime.containers.sandbox_of(&entry)?.pod();
     let mut opening = tokio::spawn(async move { pod.exec(&spec, true, true).await });
-    let Some(opened) = by(deadline, &mut opening).await else {
+    let Some(opened) = before(deadline, &mut opening).await else {
         // A sandbox that answers only now has started what nobody waits for any more.
         tokio::spawn(async move {
             if let Ok(Ok(Streams { kill: Some(kill), .. })) = opening.await {
@@ -36,9 +37,9 @@ pub(super) async fn exec_sync(
         return Err(late());
     };
     let streams = opened.map_err(|e| Error::Internal(e.to_string()))??;
-    let stdout = tokio::spawn(keep(streams.stdout));
-    let stderr = tokio::spawn(keep(streams.stderr));
-    let Some(exit) = by(deadline, streams.exit).await else {
+    let stdout = tokio::spawn(read_bounded(streams.stdout));
+    let stderr = tokio::spawn(read_bounded(streams.stderr));
+    let Some(exit) = before(deadline, streams.exit).await else {
         if let Some(kill) = streams.kill {
             // An exec that ended just now has nobody to be told.
             let _ = kill.send(());
@@ -52,17 +53,17 @@ pub(super) async fn exec_sync(
 }
 
 /// The outcome, unless the deadline comes first.
-async fn by<T>(deadline: Option<Instant>, what: impl Future<Output = T>) -> Option<T> {
+async fn before<T>(deadline: Option<Instant>, what: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, what).await.ok(),
         None => Some(what.await),
     }
 }
 
-pub(super) fn url(runtime: &Runtime, request: &cri::ExecRequest) -> Result<cri::ExecResponse, Error> {
-    let entry = runtime.container(&request.container_id)?;
-    running(&entry)?;
-    command(&request.cmd)?;
+/// The container has to run. Checks here what would fail only when the URL is used.
+pub(super) async fn url(runtime: &Runtime, request: cri::ExecRequest) -> Result<cri::ExecResponse, Error> {
+    let entry = runtime.containers.find(&request.container_id)?;
+    exec_spec(&entry, &request.cmd, request.tty, request.stdin)?;
     if request.tty && request.stderr {
         return Err(Error::Invalid("stderr: a terminal has only one output".into()));
     }
@@ -71,7 +72,7 @@ pub(super) fn url(runtime: &Runtime, request: &cri::ExecRequest) -> Result<cri::
     }
     let url = runtime.stream_server()?.exec_url(cofferdam_streaming::ExecRequest {
         container_id: entry.id.clone(),
-        cmd: request.cmd.clone(),
+        cmd: request.cmd,
         tty: request.tty,
         stdin: request.stdin,
         stdout: request.stdout,
@@ -80,34 +81,8 @@ pub(super) fn url(runtime: &Runtime, request: &cri::ExecRequest) -> Result<cri::
     Ok(cri::ExecResponse { url: url? })
 }
 
-/// A process with the privileges of the container's first one.
-pub(crate) fn spec(entry: &ContainerEntry, cmd: &[String], terminal: bool, stdin: bool) -> Result<ExecSpec, Error> {
-    running(entry)?;
-    command(cmd)?;
-    let mut process = entry.process.clone();
-    process.set_args(Some(cmd.to_vec()));
-    process.set_terminal(Some(terminal));
-    if terminal {
-        let env = process.env().clone().unwrap_or_default();
-        if !env.iter().any(|v| v.starts_with("TERM=")) {
-            process.set_env(Some([env, vec!["TERM=xterm".into()]].concat()));
-        }
-    }
-    Ok(ExecSpec { container: entry.id.clone(), id: ids::new(), process, stdin })
-}
-
-fn running(entry: &ContainerEntry) -> Result<(), Error> {
-    match entry.phase {
-        ContainerPhase::Running => Ok(()),
-        _ => Err(Error::Precondition(format!("container {} is not running", entry.id))),
-    }
-}
-
-fn command(cmd: &[String]) -> Result<(), Error> {
-    if cmd.first().is_none_or(String::is_empty) { Err(Error::Invalid("cmd: is empty".into())) } else { Ok(()) }
-}
-
-async fn keep(from: Option<Reader>) -> Vec<u8> {
+/// Reads to the end; keeps the first of it.
+async fn read_bounded(from: Option<Reader>) -> Vec<u8> {
     let mut kept = Vec::new();
     let Some(mut from) = from else { return kept };
     let mut buffer = vec![0; 32 << 10];

@@ -1,38 +1,16 @@
-//! ReopenContainerLog, and opening a log in the first place.
-
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+//! ReopenContainerLog.
 
 use cofferdam_cri_api::v1 as cri;
-use cofferdam_store::ContainerPhase;
 
-use crate::{Error, Runtime};
+use crate::error::Error;
+use crate::runtime::Runtime;
 
-/// O_NOFOLLOW: the directory belongs to kubelet, but the file's name is derived from a tenant's.
-const O_NOFOLLOW: i32 = 0o400_000;
-
+/// kubelet has moved the file away; the container writes into a new one of the same name.
 pub(super) async fn reopen(
     runtime: &Runtime,
     request: cri::ReopenContainerLogRequest,
 ) -> Result<cri::ReopenContainerLogResponse, Error> {
-    let entry = runtime.container(&request.container_id)?;
-    if entry.phase != ContainerPhase::Running {
-        return Err(Error::Precondition(format!("container {} is not running", entry.id)));
-    }
-    if entry.log_path.as_os_str().is_empty() {
-        return Err(Error::Precondition(format!("container {} has no log", entry.id)));
-    }
-    let log = open(&entry.log_path)?;
-    runtime.sandbox_of(&entry)?.pod().reopen_log(&entry.id, log.into()).await?;
+    let entry = runtime.containers.find(&request.container_id)?;
+    runtime.containers.reopen_log(&entry).await?;
     Ok(cri::ReopenContainerLogResponse {})
-}
-
-/// Opens a log for appending; its directory is made if kubelet has not.
-pub(super) fn open(path: &Path) -> Result<File, Error> {
-    let failed = |e: std::io::Error| Error::Internal(format!("log {}: {e}", path.display()));
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).map_err(failed)?;
-    }
-    OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(O_NOFOLLOW).open(path).map_err(failed)
 }

@@ -1,18 +1,17 @@
 //! RemoveContainer.
 
-use std::sync::Arc;
-
 use cofferdam_cri_api::v1 as cri;
 
-use crate::{Error, Runtime};
+use crate::error::Error;
+use crate::runtime::Runtime;
 
 /// A container that is not there is a success; a running one is killed.
 pub(super) async fn remove(
-    runtime: &Arc<Runtime>,
+    runtime: &Runtime,
     request: cri::RemoveContainerRequest,
 ) -> Result<cri::RemoveContainerResponse, Error> {
-    match runtime.container(&request.container_id) {
-        Ok(container) => runtime.remove_container(&container.id).await?,
+    match runtime.containers.find(&request.container_id) {
+        Ok(container) => runtime.containers.remove(&container.id).await?,
         Err(Error::NotFound(_)) => {}
         Err(error) => return Err(error),
     }

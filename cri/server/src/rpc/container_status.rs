@@ -3,19 +3,20 @@
 use std::collections::HashMap;
 
 use cofferdam_cri_api::v1 as cri;
-use serde_json::json;
 
-use crate::{Error, Runtime, convert};
+use crate::error::Error;
+use crate::present;
+use crate::runtime::Runtime;
 
-pub(super) fn status(
+/// Verbose: with PID and process.
+pub(super) async fn status(
     runtime: &Runtime,
-    request: &cri::ContainerStatusRequest,
+    request: cri::ContainerStatusRequest,
 ) -> Result<cri::ContainerStatusResponse, Error> {
-    let entry = runtime.container(&request.container_id)?;
+    let entry = runtime.containers.find(&request.container_id)?;
     let mut info = HashMap::new();
     if request.verbose {
-        let facts = json!({ "pid": entry.pid, "sandboxID": entry.sandbox, "process": entry.process });
-        info.insert("info".to_owned(), facts.to_string());
+        info.insert("info".to_owned(), present::containers::details(&entry).to_string());
     }
-    Ok(cri::ContainerStatusResponse { status: Some(convert::container_status(&entry)), info })
+    Ok(cri::ContainerStatusResponse { status: Some(present::containers::status(&entry)), info })
 }

@@ -1,23 +1,23 @@
 //! StopContainer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam_cri_api::v1 as cri;
 
-use crate::{Error, Runtime};
+use crate::error::Error;
+use crate::runtime::Runtime;
 
 /// The longest grace period: above it, adding to the clock could overflow.
 const LONGEST: u64 = 10 * 365 * 24 * 3600;
 
 /// A container that is not there is a success.
 pub(super) async fn stop(
-    runtime: &Arc<Runtime>,
+    runtime: &Runtime,
     request: cri::StopContainerRequest,
 ) -> Result<cri::StopContainerResponse, Error> {
     let grace = Duration::from_secs(u64::try_from(request.timeout).unwrap_or(0).min(LONGEST));
-    match runtime.container(&request.container_id) {
-        Ok(container) => runtime.stop_container(&container, grace).await?,
+    match runtime.containers.find(&request.container_id) {
+        Ok(container) => runtime.containers.stop(&container, grace).await?,
         Err(Error::NotFound(_)) => {}
         Err(error) => return Err(error),
     }

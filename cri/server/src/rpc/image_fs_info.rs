@@ -2,16 +2,13 @@
 
 use cofferdam_cri_api::v1 as cri;
 
-use crate::{Error, Runtime, runtime::now};
+use crate::error::Error;
+use crate::present;
+use crate::runtime::Runtime;
 
 /// Images and writable layers share one file system.
-pub(super) fn info(runtime: &Runtime) -> Result<cri::ImageFsInfoResponse, Error> {
-    let usage = runtime.parts.images.fs_usage()?;
-    let one = cri::FilesystemUsage {
-        timestamp: now(),
-        fs_id: Some(cri::FilesystemIdentifier { mountpoint: runtime.settings.root.to_string_lossy().into_owned() }),
-        used_bytes: Some(cri::UInt64Value { value: usage.bytes }),
-        inodes_used: Some(cri::UInt64Value { value: usage.inodes }),
-    };
+pub(super) async fn info(runtime: &Runtime, _: cri::ImageFsInfoRequest) -> Result<cri::ImageFsInfoResponse, Error> {
+    let usage = runtime.node.images.fs_usage()?;
+    let one = present::images::disk_usage(&runtime.node.settings.root, Some(usage));
     Ok(cri::ImageFsInfoResponse { image_filesystems: vec![one.clone()], container_filesystems: vec![one] })
 }

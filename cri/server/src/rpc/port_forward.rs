@@ -2,11 +2,16 @@
 
 use cofferdam_cri_api::v1 as cri;
 
-use crate::{Error, Runtime};
+use crate::error::Error;
+use crate::runtime::Runtime;
 
-pub(super) fn url(runtime: &Runtime, request: &cri::PortForwardRequest) -> Result<cri::PortForwardResponse, Error> {
-    let entry = runtime.pod(&request.pod_sandbox_id)?;
-    if runtime.live(&entry.spec.id).is_none() {
+/// The sandbox has to run.
+pub(super) async fn url(
+    runtime: &Runtime,
+    request: cri::PortForwardRequest,
+) -> Result<cri::PortForwardResponse, Error> {
+    let entry = runtime.pods.find(&request.pod_sandbox_id)?;
+    if runtime.pods.live(&entry.spec.id).is_none() {
         return Err(Error::Precondition(format!("pod sandbox {} is not running", entry.spec.id)));
     }
     let ports = request

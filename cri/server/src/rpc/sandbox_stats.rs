@@ -1,6 +1,5 @@
 //! PodSandboxStats and the lists of them: the sum of a pod's containers, and its interface.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam_cri_api::v1 as cri;
@@ -8,97 +7,60 @@ use cofferdam_sandbox::Stats;
 use cofferdam_store::{ContainerPhase, SandboxEntry, SandboxPhase};
 use futures::future::join_all;
 
-use super::container_stats::{cpu, memory, of_container, value};
-use crate::runtime::now;
-use crate::{Error, Runtime, convert, filter};
+use super::container_stats::of_container;
+use super::pages::{Pages, pages};
+use crate::error::Error;
+use crate::present;
+use crate::runtime::Runtime;
 
+/// One container that does not answer must not hold up the list.
 const WAIT: Duration = Duration::from_secs(2);
 
+/// Statistics of one pod.
 pub(super) async fn stats(
-    runtime: &Arc<Runtime>,
+    runtime: &Runtime,
     request: cri::PodSandboxStatsRequest,
 ) -> Result<cri::PodSandboxStatsResponse, Error> {
-    let entry = runtime.pod(&request.pod_sandbox_id)?;
+    let entry = runtime.pods.find(&request.pod_sandbox_id)?;
     Ok(cri::PodSandboxStatsResponse { stats: Some(of_pod(runtime, &entry).await) })
 }
 
+/// Those of all pods that the filter wants, in one message.
 pub(super) async fn list(
-    runtime: &Arc<Runtime>,
-    wanted: Option<&cri::PodSandboxStatsFilter>,
-) -> Vec<cri::PodSandboxStats> {
-    let all = runtime.parts.store.sandboxes.list();
-    let found: Vec<_> =
-        all.into_iter().filter(|s| s.phase == SandboxPhase::Ready && filter::pod_stats(s, wanted)).collect();
+    runtime: &Runtime,
+    request: cri::ListPodSandboxStatsRequest,
+) -> Result<cri::ListPodSandboxStatsResponse, Error> {
+    Ok(cri::ListPodSandboxStatsResponse { stats: items(runtime, request.filter.as_ref()).await })
+}
+
+/// Those of all pods that the filter wants, in pages.
+pub(super) async fn stream(
+    runtime: &Runtime,
+    request: cri::StreamPodSandboxStatsRequest,
+) -> Result<Pages<cri::StreamPodSandboxStatsResponse>, Error> {
+    let page = |pod_sandbox_stats| cri::StreamPodSandboxStatsResponse { pod_sandbox_stats };
+    Ok(pages(items(runtime, request.filter.as_ref()).await, page))
+}
+
+async fn items(runtime: &Runtime, filter: Option<&cri::PodSandboxStatsFilter>) -> Vec<cri::PodSandboxStats> {
+    let mut found = runtime.pods.records().list();
+    found.retain(|s| s.phase() == SandboxPhase::Ready && present::filters::pod_stats(s, filter));
     join_all(found.iter().map(|s| of_pod(runtime, s))).await
 }
 
-async fn of_pod(runtime: &Arc<Runtime>, entry: &SandboxEntry) -> cri::PodSandboxStats {
-    let running: Vec<_> =
-        runtime.containers_of(&entry.spec.id).into_iter().filter(|c| c.phase == ContainerPhase::Running).collect();
-    let containers: Vec<_> =
-        join_all(running.iter().map(|c| of_container(runtime, c))).await.into_iter().flatten().collect();
+async fn of_pod(runtime: &Runtime, entry: &SandboxEntry) -> cri::PodSandboxStats {
+    let mut running = runtime.containers.of_sandbox(&entry.spec.id);
+    running.retain(|c| c.phase() == ContainerPhase::Running);
+    let containers = join_all(running.iter().map(|c| of_container(runtime, c))).await.into_iter().flatten().collect();
     let mut sum = Stats::default();
-    if let Some(sandbox) = runtime.live(&entry.spec.id) {
+    if let Some(sandbox) = runtime.pods.live(&entry.spec.id) {
         let pod = sandbox.pod();
-        for stats in join_all(running.iter().map(|c| tokio::time::timeout(WAIT, pod.stats(&c.id))))
-            .await
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            add(&mut sum, &stats);
-        }
+        let answers = join_all(running.iter().map(|c| tokio::time::timeout(WAIT, pod.stats(&c.id)))).await;
+        answers.into_iter().flatten().flatten().for_each(|stats| present::stats::add(&mut sum, &stats));
     }
-    let config = convert::pod_config(entry);
-    cri::PodSandboxStats {
-        attributes: Some(cri::PodSandboxAttributes {
-            id: entry.spec.id.clone(),
-            metadata: config.metadata,
-            labels: config.labels,
-            annotations: config.annotations,
-        }),
-        linux: Some(cri::LinuxPodSandboxStats {
-            cpu: Some(cpu(&sum)),
-            memory: Some(memory(&sum)),
-            network: network(runtime, entry).await,
-            process: Some(cri::ProcessUsage { timestamp: now(), process_count: value(sum.pids) }),
-            containers,
-            io: None,
-        }),
-        windows: None,
-    }
-}
-
-/// Sums what is known; a value that no container has stays unknown. Limits are no use and are not summed.
-fn add(sum: &mut Stats, one: &Stats) {
-    let plus = |a: &mut Option<u64>, b: Option<u64>| {
-        if let Some(b) = b {
-            *a = Some(a.unwrap_or(0).saturating_add(b));
-        }
+    let counters = match entry.lease() {
+        Some(lease) => runtime.node.network.counters(lease).await.ok(),
+        None => None,
     };
-    plus(&mut sum.cpu_ns, one.cpu_ns);
-    plus(&mut sum.memory_usage, one.memory_usage);
-    plus(&mut sum.memory_working_set, one.memory_working_set);
-    plus(&mut sum.memory_rss, one.memory_rss);
-    plus(&mut sum.page_faults, one.page_faults);
-    plus(&mut sum.major_page_faults, one.major_page_faults);
-    plus(&mut sum.swap, one.swap);
-    plus(&mut sum.pids, one.pids);
-}
-
-async fn network(runtime: &Runtime, entry: &SandboxEntry) -> Option<cri::NetworkUsage> {
-    let lease = entry.lease.as_ref()?;
-    let (rx, rx_errors, tx, tx_errors) = runtime.parts.network.counters(lease).await.ok()?;
-    let interface = cri::NetworkInterfaceUsage {
-        name: "eth0".into(),
-        rx_bytes: value(Some(rx)),
-        rx_errors: value(Some(rx_errors)),
-        tx_bytes: value(Some(tx)),
-        tx_errors: value(Some(tx_errors)),
-    };
-    Some(cri::NetworkUsage {
-        timestamp: now(),
-        default_interface: Some(interface.clone()),
-        interfaces: vec![interface],
-    })
+    present::stats::pod(entry, containers, &sum, counters.map(present::stats::network))
 }

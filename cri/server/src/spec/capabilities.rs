@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use cofferdam_cri_api::v1 as cri;
 use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxCapabilitiesBuilder};
 
-use super::{SpecError, builder};
+use super::error::{SpecError, builder};
 
 /// What a container has when nothing is asked: the set that Docker and containerd use.
 const DEFAULT: [Capability; 14] = [

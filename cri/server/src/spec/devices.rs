@@ -1,4 +1,5 @@
-//! Devices of a container beyond the standard ones (null, zero, full, random, urandom, tty, ptmx), which the runner makes.
+//! Devices of a container beyond the standard ones (null, zero, full, random, urandom, tty, ptmx), which the runner
+//! makes.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -9,7 +10,7 @@ use oci_spec::runtime::{
     LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
 };
 
-use super::{SpecError, builder};
+use super::error::{SpecError, builder};
 
 /// Nodes to make and rules to allow them.
 #[derive(Default)]
@@ -18,8 +19,8 @@ pub(super) struct Devices {
     pub rules: Vec<LinuxDeviceCgroup>,
 }
 
-/// The devices a container asks for; a privileged one has all of the node's. In a VM the node's are not there to be had: a privileged
-/// container may use whatever its guest has.
+/// The devices a container asks for; a privileged one has all of the node's. In a VM the node's are not there to be
+/// had: a privileged container may use whatever its guest has.
 pub(super) fn devices(config: &cri::ContainerConfig, privileged: bool, vm: bool) -> Result<Devices, SpecError> {
     let mut devices = Devices::default();
     if privileged {

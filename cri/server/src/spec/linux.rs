@@ -5,7 +5,10 @@ use std::path::Path;
 use cofferdam_cri_api::v1 as cri;
 use oci_spec::runtime::{Linux, LinuxBuilder, LinuxDeviceCgroupBuilder};
 
-use super::{Facts, SpecError, builder, devices::Devices, resources};
+use super::devices::Devices;
+use super::error::{SpecError, builder};
+use super::inputs::ContainerInputs;
+use super::resources;
 
 /// Hidden when the container does not say otherwise; kubelet sends its own list, other clients none.
 const MASKED: [&str; 10] = [
@@ -24,18 +27,18 @@ const MASKED_MORE: [&str; 3] = ["/proc/scsi", "/sys/devices/virtual/powercap", "
 const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 pub(super) fn linux(
-    facts: &Facts<'_>,
+    inputs: &ContainerInputs<'_>,
     security: &cri::LinuxContainerSecurityContext,
     devices: &Devices,
 ) -> Result<Linux, SpecError> {
-    let asked = facts.config.linux.as_ref().and_then(|l| l.resources.clone()).unwrap_or_default();
+    let asked = inputs.config.linux.as_ref().and_then(|l| l.resources.clone()).unwrap_or_default();
     let mut limits = resources::to_oci(&asked)?;
     let deny_all = LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build().map_err(builder)?;
     limits.set_devices(Some([vec![deny_all], devices.rules.clone()].concat()));
     let (masked, readonly) = paths(security);
     let mut linux = LinuxBuilder::default()
         .resources(limits)
-        .cgroups_path(Path::new(&facts.sandbox.cgroup).join(facts.id))
+        .cgroups_path(Path::new(&inputs.sandbox.cgroup).join(inputs.id))
         .devices(devices.nodes.clone())
         .masked_paths(masked)
         .readonly_paths(readonly)

@@ -8,25 +8,26 @@ use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::NamespaceMode;
 use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, Mount, MountBuilder};
 
-use super::{Facts, SpecError, builder};
+use super::error::{SpecError, builder};
+use super::inputs::ContainerInputs;
 
 pub(super) fn mounts(
-    facts: &Facts<'_>,
+    inputs: &ContainerInputs<'_>,
     security: &cri::LinuxContainerSecurityContext,
 ) -> Result<Vec<Mount>, SpecError> {
-    let asked: Vec<&Path> = facts.config.mounts.iter().map(|m| Path::new(m.container_path.as_str())).collect();
+    let asked: Vec<&Path> = inputs.config.mounts.iter().map(|m| Path::new(m.container_path.as_str())).collect();
     let wanted = |path: &str| asked.contains(&Path::new(path));
     let mut mounts = Vec::new();
-    for mount in defaults(facts, security)?.into_iter().chain(pod_files(facts)?).chain(image_volumes(facts)?) {
+    for mount in defaults(inputs, security)?.into_iter().chain(pod_files(inputs)?).chain(image_volumes(inputs)?) {
         if !wanted(&mount.destination().to_string_lossy()) {
             mounts.push(mount);
         }
     }
     // A mount over a parent must not hide one below it, whatever order kubelet lists them in.
-    let mut volumes = facts.config.mounts.iter().enumerate().collect::<Vec<_>>();
+    let mut volumes = inputs.config.mounts.iter().enumerate().collect::<Vec<_>>();
     volumes.sort_by_key(|(_, m)| Path::new(&m.container_path).components().count());
     for (index, mount) in volumes {
-        mounts.push(volume(index, mount, facts)?);
+        mounts.push(volume(index, mount, inputs)?);
     }
     Ok(mounts)
 }
@@ -36,11 +37,14 @@ fn mount(destination: &str, typ: &str, source: impl Into<PathBuf>, options: &[&s
     MountBuilder::default().destination(destination).typ(typ).source(source).options(options).build().map_err(builder)
 }
 
-fn defaults(facts: &Facts<'_>, security: &cri::LinuxContainerSecurityContext) -> Result<Vec<Mount>, SpecError> {
+fn defaults(
+    inputs: &ContainerInputs<'_>,
+    security: &cri::LinuxContainerSecurityContext,
+) -> Result<Vec<Mount>, SpecError> {
     let sys = if security.privileged { "rw" } else { "ro" };
-    let shm = match facts.sandbox.namespaces.ipc {
+    let shm = match inputs.sandbox.namespaces.ipc {
         NamespaceMode::Node => PathBuf::from("/dev/shm"),
-        _ => facts.pod_dir.join("shm"),
+        _ => inputs.pod_dir.join("shm"),
     };
     Ok(vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])?,
@@ -59,23 +63,23 @@ fn defaults(facts: &Facts<'_>, security: &cri::LinuxContainerSecurityContext) ->
 }
 
 /// resolv.conf, hosts and hostname of the pod, as the server wrote them.
-fn pod_files(facts: &Facts<'_>) -> Result<Vec<Mount>, SpecError> {
-    let mode = if facts.security().readonly_rootfs { "ro" } else { "rw" };
+fn pod_files(inputs: &ContainerInputs<'_>) -> Result<Vec<Mount>, SpecError> {
+    let mode = if inputs.security().readonly_rootfs { "ro" } else { "rw" };
     ["resolv.conf", "hosts", "hostname"]
         .into_iter()
-        .map(|name| mount(&format!("/etc/{name}"), "bind", facts.pod_dir.join(name), &["rbind", "rprivate", mode]))
+        .map(|name| mount(&format!("/etc/{name}"), "bind", inputs.pod_dir.join(name), &["rbind", "rprivate", mode]))
         .collect()
 }
 
 /// `VOLUME`s of the image: anonymous, empty, gone with the container.
-fn image_volumes(facts: &Facts<'_>) -> Result<Vec<Mount>, SpecError> {
-    let volumes = facts.image.volumes.iter().enumerate();
+fn image_volumes(inputs: &ContainerInputs<'_>) -> Result<Vec<Mount>, SpecError> {
+    let volumes = inputs.image.volumes.iter().enumerate();
     volumes
-        .map(|(i, path)| mount(path, "bind", facts.volume_dir.join(i.to_string()), &["rbind", "rprivate", "rw"]))
+        .map(|(i, path)| mount(path, "bind", inputs.volume_dir.join(i.to_string()), &["rbind", "rprivate", "rw"]))
         .collect()
 }
 
-fn volume(index: usize, asked: &cri::Mount, facts: &Facts<'_>) -> Result<Mount, SpecError> {
+fn volume(index: usize, asked: &cri::Mount, inputs: &ContainerInputs<'_>) -> Result<Mount, SpecError> {
     let mut options = vec!["rbind"];
     options.push(match asked.propagation() {
         cri::MountPropagation::PropagationPrivate => "rprivate",
@@ -89,7 +93,7 @@ fn volume(index: usize, asked: &cri::Mount, facts: &Facts<'_>) -> Result<Mount, 
     });
     let mut mount = mount(&asked.container_path, "bind", &asked.host_path, &options)?;
     if !asked.uid_mappings.is_empty() || !asked.gid_mappings.is_empty() {
-        if !facts.user_namespace() {
+        if !inputs.user_namespace() {
             return Err(SpecError::new(format!("mounts[{index}].uidMappings"), "the pod has no user namespace"));
         }
         mount.set_uid_mappings(Some(id_mappings(&asked.uid_mappings)?));

@@ -3,7 +3,7 @@
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::{IdMap, NamespaceMode, PodNamespaces};
 
-use super::SpecError;
+use super::error::SpecError;
 
 /// Whether the pod has what the container asks for. POD, the zero value, is what a client says that says nothing.
 pub(super) fn check(options: Option<&cri::NamespaceOption>, pod: &PodNamespaces) -> Result<(), SpecError> {

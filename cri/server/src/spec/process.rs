@@ -3,25 +3,27 @@
 use cofferdam_cri_api::v1 as cri;
 use oci_spec::runtime::{Process, ProcessBuilder};
 
-use super::{Facts, SpecError, builder, capabilities, user};
+use super::error::{SpecError, builder};
+use super::inputs::ContainerInputs;
+use super::{capabilities, user};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn process(
-    facts: &Facts<'_>,
+    inputs: &ContainerInputs<'_>,
     security: &cri::LinuxContainerSecurityContext,
     identity: &user::Identity,
 ) -> Result<Process, SpecError> {
-    let resources = facts.config.linux.as_ref().and_then(|l| l.resources.as_ref());
+    let resources = inputs.config.linux.as_ref().and_then(|l| l.resources.as_ref());
     let oom = resources.map_or(0, |r| r.oom_score_adj);
     let oom = i32::try_from(oom).ok().filter(|v| (-1000..=1000).contains(v));
     let oom = oom.ok_or_else(|| SpecError::new("linux.resources.oom_score_adj", "is not within -1000..=1000"))?;
     ProcessBuilder::default()
-        .terminal(facts.config.tty)
+        .terminal(inputs.config.tty)
         .user(identity.to_oci()?)
-        .args(args(facts)?)
-        .env(env(facts)?)
-        .cwd(cwd(facts))
+        .args(args(inputs)?)
+        .env(env(inputs)?)
+        .cwd(cwd(inputs))
         .capabilities(capabilities::capabilities(security)?)
         .rlimits(Vec::new())
         .no_new_privileges(security.no_new_privs)
@@ -31,8 +33,8 @@ pub(super) fn process(
 }
 
 /// Kubernetes' rule: `command` replaces the image's entrypoint and its arguments, `args` only the arguments.
-fn args(facts: &Facts<'_>) -> Result<Vec<String>, SpecError> {
-    let (config, image) = (facts.config, facts.image);
+fn args(inputs: &ContainerInputs<'_>) -> Result<Vec<String>, SpecError> {
+    let (config, image) = (inputs.config, inputs.image);
     let (entrypoint, cmd) = match (config.command.is_empty(), config.args.is_empty()) {
         (false, _) => (&config.command, &config.args),
         (true, false) => (&image.entrypoint, &config.args),
@@ -46,7 +48,7 @@ fn args(facts: &Facts<'_>) -> Result<Vec<String>, SpecError> {
     }
 }
 
-fn env(facts: &Facts<'_>) -> Result<Vec<String>, SpecError> {
+fn env(inputs: &ContainerInputs<'_>) -> Result<Vec<String>, SpecError> {
     let mut env: Vec<String> = Vec::new();
     let mut set = |variable: String| {
         let name = variable.split('=').next().unwrap_or_default().to_owned() + "=";
@@ -56,14 +58,14 @@ fn env(facts: &Facts<'_>) -> Result<Vec<String>, SpecError> {
         }
     };
     set(DEFAULT_PATH.to_owned());
-    if !facts.sandbox.hostname.is_empty() {
-        set(format!("HOSTNAME={}", facts.sandbox.hostname));
+    if !inputs.sandbox.hostname.is_empty() {
+        set(format!("HOSTNAME={}", inputs.sandbox.hostname));
     }
-    if facts.config.tty {
+    if inputs.config.tty {
         set("TERM=xterm".to_owned());
     }
-    facts.image.env.iter().cloned().for_each(&mut set);
-    for variable in &facts.config.envs {
+    inputs.image.env.iter().cloned().for_each(&mut set);
+    for variable in &inputs.config.envs {
         if variable.key.is_empty() || variable.key.contains(['=', '\0']) {
             return Err(SpecError::new("envs", format!("{:?} is not a name", variable.key)));
         }
@@ -77,8 +79,8 @@ fn text(value: &[u8]) -> Result<&str, SpecError> {
     std::str::from_utf8(value).map_err(|_| SpecError::new("envs", "a value is not UTF-8"))
 }
 
-fn cwd(facts: &Facts<'_>) -> String {
-    let first = [&facts.config.working_dir, &facts.image.working_dir].into_iter().find(|d| !d.is_empty());
+fn cwd(inputs: &ContainerInputs<'_>) -> String {
+    let first = [&inputs.config.working_dir, &inputs.image.working_dir].into_iter().find(|d| !d.is_empty());
     match first {
         None => "/".to_owned(),
         Some(dir) if dir.starts_with('/') => dir.clone(),

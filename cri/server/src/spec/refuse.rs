@@ -5,7 +5,8 @@ use std::path::Path;
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::SandboxSpec;
 
-use super::{SpecError, namespaces};
+use super::error::SpecError;
+use super::namespaces;
 
 /// Fields of a container that this release cannot honour.
 pub(crate) fn container(config: &cri::ContainerConfig, pod: &SandboxSpec) -> Result<(), SpecError> {

@@ -1,11 +1,11 @@
-//! Limits: from CRI to OCI, and a later update merged into what is in force.
+//! Limits: from CRI to OCI, and an update merged into what is in force.
 
 use cofferdam_cri_api::v1 as cri;
 use oci_spec::runtime::{
     LinuxCpuBuilder, LinuxHugepageLimitBuilder, LinuxMemoryBuilder, LinuxResources, LinuxResourcesBuilder,
 };
 
-use super::{SpecError, builder};
+use super::error::{SpecError, builder};
 
 /// CRI says "not set" by zero and "no limit" by -1; OCI by absence and -1.
 pub(crate) fn to_oci(resources: &cri::LinuxContainerResources) -> Result<LinuxResources, SpecError> {
@@ -83,6 +83,42 @@ pub(crate) fn merge(
         unified,
         memory_swap_limit_in_bytes: number(update.memory_swap_limit_in_bytes, current.memory_swap_limit_in_bytes),
     }
+}
+
+/// The pod's limits, as far as a sandbox takes them: CPUs and bytes.
+pub(crate) fn pod_limits(wanted: &cri::LinuxContainerResources) -> (Option<f64>, Option<u64>) {
+    let cpus =
+        (wanted.cpu_quota > 0 && wanted.cpu_period > 0).then(|| wanted.cpu_quota as f64 / wanted.cpu_period as f64);
+    (cpus, u64::try_from(wanted.memory_limit_in_bytes).ok().filter(|m| *m > 0))
+}
+
+/// Limits are shown as the kernel has them: it rounds memory to pages and shares to weights.
+pub(crate) fn read_back(
+    mut asked: cri::LinuxContainerResources,
+    applied: &LinuxResources,
+) -> cri::LinuxContainerResources {
+    let signed = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
+    if let Some(cpu) = applied.cpu() {
+        if let Some(shares) = cpu.shares() {
+            asked.cpu_shares = signed(shares);
+        }
+        if let Some(quota) = cpu.quota() {
+            asked.cpu_quota = quota;
+        }
+        if let Some(period) = cpu.period() {
+            asked.cpu_period = signed(period);
+        }
+        if let Some(cpus) = cpu.cpus() {
+            asked.cpuset_cpus.clone_from(cpus);
+        }
+        if let Some(mems) = cpu.mems() {
+            asked.cpuset_mems.clone_from(mems);
+        }
+    }
+    if let Some(limit) = applied.memory().as_ref().and_then(|m| m.limit()) {
+        asked.memory_limit_in_bytes = limit;
+    }
+    asked
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use cofferdam_cri_api::v1 as cri;
 use oci_spec::runtime::{User, UserBuilder};
 
-use super::{SpecError, builder};
+use super::error::{SpecError, builder};
 
 /// `/etc/passwd` and `/etc/group` of an image; empty where the image has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

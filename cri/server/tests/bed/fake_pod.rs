@@ -98,6 +98,11 @@ impl FakePod {
         lock(&self.state).calls.clone()
     }
 
+    /// The containers that it knows, by id.
+    pub fn containers(&self) -> Vec<String> {
+        lock(&self.state).containers.keys().cloned().collect()
+    }
+
     /// A container ends by itself.
     pub fn exit(&self, container: &str, code: i32, oom: bool) {
         let exit = ContainerExit { container: container.into(), code, oom, at: SystemTime::now() };

@@ -1,4 +1,5 @@
-//! The seams of the server, faked: they record what they did, hold what they gave out, and fail or wait where they are told to.
+//! The seams of the server, faked: they record what they did, hold what they gave out, and fail or wait where they are
+//! told to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -30,6 +31,8 @@ pub struct World {
     pub programmed: Mutex<BTreeSet<String>>,
     /// Sandboxes that run.
     pub running: Mutex<BTreeMap<String, Arc<FakePod>>>,
+    /// Containers that have a writable layer.
+    pub rootfs: Mutex<BTreeSet<String>>,
     /// Containers that are staged.
     pub staged: Mutex<BTreeSet<String>>,
     /// Limits that sandboxes were given.
@@ -59,7 +62,7 @@ impl World {
         if self.failing.lock().unwrap().remove(step) { Err(format!("injected: {step}")) } else { Ok(()) }
     }
 
-    async fn step(&self, step: &'static str) -> Result<(), String> {
+    pub async fn step(&self, step: &'static str) -> Result<(), String> {
         let result = self.now(step);
         let gate = self.waiting.lock().unwrap().get(step).cloned();
         if let Some(gate) = gate {
@@ -218,7 +221,9 @@ impl PodNetwork for Fake {
         Ok(())
     }
 
-    async fn recover(&self, _: &[Lease]) -> Result<(), NetworkError> {
+    async fn recover(&self, leases: &[Lease]) -> Result<(), NetworkError> {
+        // A new daemon knows of no others, and removes every link that none of them owns.
+        *self.0.leases.lock().unwrap() = leases.iter().map(|lease| lease.sandbox.clone()).collect();
         Ok(())
     }
 
@@ -245,7 +250,8 @@ impl PolicyEngine for Fake {
         Ok(())
     }
 
-    async fn restore(&self, _: Vec<LocalPod>) -> Result<(), PolicyError> {
+    async fn restore(&self, pods: Vec<LocalPod>) -> Result<(), PolicyError> {
+        *self.0.programmed.lock().unwrap() = pods.into_iter().map(|pod| pod.sandbox_id).collect();
         Ok(())
     }
 

@@ -1,9 +1,11 @@
-//! A whole server in this process, on fakes of everything below it and a real store and image store in a directory of its own.
+//! A whole server in this process, on fakes of everything below it and a real store in a directory of its own.
 
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod fake_pod;
 pub mod fakes;
+pub mod faults;
+pub mod images;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,36 +14,46 @@ use std::time::Duration;
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_cri_api::v1::runtime_service_server::RuntimeService;
 use cofferdam_cri_server::{Parts, Runtime, RuntimeServer, Settings};
-use cofferdam_image::{Helper, ImageConfig, ImageService, Limits};
 use cofferdam_seccomp::Seccomp;
-use cofferdam_store::Store;
+use cofferdam_store::{File, Store};
 use fake_pod::FakePod;
 use fakes::{Fake, World};
-use sha2::{Digest, Sha256};
+use faults::{FaultyDisk, Gate, Writes};
+pub use images::IMAGE;
 use tonic::{Request, Status};
-
-/// The only image.
-pub const IMAGE: &str = "registry.example/app:1";
 
 pub struct Bed {
     pub dir: tempfile::TempDir,
     pub world: Arc<World>,
+    pub gate: Arc<Gate>,
+    pub writes: Arc<Writes>,
     pub server: RuntimeServer,
 }
 
 impl Bed {
     pub fn new() -> Bed {
         let dir = tempfile::tempdir().unwrap();
-        image(&dir.path().join("images"));
-        let world = Arc::new(World::default());
+        Bed::on(dir, Arc::default())
+    }
+
+    /// The next daemon on what this one has left; its tasks have to be gone, as after `kill -9`.
+    pub fn restarted(self) -> Bed {
+        let Bed { dir, world, server, .. } = self;
+        drop(server);
+        Bed::on(dir, world)
+    }
+
+    fn on(dir: tempfile::TempDir, world: Arc<World>) -> Bed {
         let fake = || Arc::new(Fake(world.clone()));
+        let (gate, writes) = (Arc::new(Gate::default()), Arc::new(Writes::default()));
+        let disk = FaultyDisk { file: open(&dir.path().join("state.redb")), writes: writes.clone() };
         let parts = Parts {
-            store: Store::open(&dir.path().join("state.redb")).unwrap(),
+            store: Store::open_on(Box::new(disk)).unwrap(),
             factories: vec![fake()],
             network: fake(),
             policy: fake(),
             tenants: fake(),
-            images: Arc::new(ImageService::open(images(&dir.path().join("images"))).unwrap()),
+            images: fake(),
             seccomp: Arc::new(Seccomp::default()),
         };
         let settings = Settings {
@@ -53,8 +65,8 @@ impl Bed {
             user_namespace_range: None,
             boot_id: "boot".into(),
         };
-        let server = RuntimeServer(Runtime::new(settings, parts));
-        Bed { dir, world, server }
+        let server = RuntimeServer(Runtime::with_checkpoint(settings, parts, gate.clone()));
+        Bed { dir, world, gate, writes, server }
     }
 
     pub async fn run(&self, config: cri::PodSandboxConfig) -> Result<String, Status> {
@@ -63,9 +75,7 @@ impl Bed {
     }
 
     pub async fn create(&self, pod: &str, config: cri::ContainerConfig) -> Result<String, Status> {
-        let request =
-            cri::CreateContainerRequest { pod_sandbox_id: pod.into(), config: Some(config), sandbox_config: None };
-        Ok(self.server.create_container(Request::new(request)).await?.into_inner().container_id)
+        Ok(self.server.create_container(create_request(pod, config)).await?.into_inner().container_id)
     }
 
     /// A container that runs.
@@ -125,35 +135,53 @@ impl Bed {
         self.world.running.lock().unwrap()[sandbox].clone()
     }
 
-    /// What containers have left on the disk. What is set aside (`.old-*`) is being removed.
-    pub fn container_files(&self) -> Vec<String> {
-        let names = |dir: &str| std::fs::read_dir(self.dir.path().join(dir)).into_iter().flatten().flatten();
-        let left = names("images/snapshots").chain(names("lib/volumes")).map(|e| e.file_name().display().to_string());
-        left.filter(|name| !name.starts_with('.')).collect()
+    /// What containers have left: writable layers, volumes, and what is staged.
+    pub fn container_leftovers(&self) -> Vec<String> {
+        let volumes = std::fs::read_dir(self.dir.path().join("lib/volumes")).into_iter().flatten().flatten();
+        let volumes = volumes.map(|e| format!("volumes of {}", e.file_name().display()));
+        let names = |what: &str, set: &std::sync::Mutex<std::collections::BTreeSet<String>>| -> Vec<String> {
+            set.lock().unwrap().iter().map(|id| format!("{what} of {id}")).collect()
+        };
+        let (layers, staged) = (names("layer", &self.world.rootfs), names("stage", &self.world.staged));
+        volumes.chain(layers).chain(staged).collect()
     }
 
-    /// Nothing of any pod is left, in the kernel or on the disk.
+    /// Whether nothing of any pod is left, in the kernel or on the disk.
+    pub async fn is_empty(&self) -> bool {
+        self.leftovers().await.is_empty()
+    }
+
+    async fn leftovers(&self) -> Vec<String> {
+        let mut left = self.container_leftovers();
+        let world = &self.world;
+        left.extend(world.leases.lock().unwrap().iter().map(|id| format!("lease of {id}")));
+        left.extend(world.programmed.lock().unwrap().iter().map(|id| format!("rules of {id}")));
+        left.extend(world.running.lock().unwrap().keys().map(|id| format!("sandbox {id}")));
+        left.extend(self.pods().await.into_iter().map(|pod| format!("{pod:?}")));
+        left.extend(self.containers().await.into_iter().map(|container| format!("{container:?}")));
+        if self.server.0.has_sandboxes() {
+            left.push("a sandbox in the store".into());
+        }
+        let dirs = std::fs::read_dir(self.dir.path().join("run/pods")).into_iter().flatten().flatten();
+        left.extend(dirs.map(|dir| dir.path().display().to_string()));
+        left
+    }
+
+    /// See [`Bed::is_empty`].
     pub async fn assert_empty(&self) {
-        assert_eq!(*self.world.leases.lock().unwrap(), [].into(), "leases");
-        assert_eq!(*self.world.programmed.lock().unwrap(), [].into(), "rules");
-        assert!(self.world.running.lock().unwrap().is_empty(), "sandboxes");
-        assert!(self.pods().await.is_empty() && self.containers().await.is_empty());
-        assert!(!self.server.0.has_sandboxes(), "the store holds a sandbox");
-        let dirs: Vec<_> = std::fs::read_dir(self.dir.path().join("run/pods")).into_iter().flatten().collect();
-        assert!(dirs.is_empty(), "{dirs:?}");
-        assert_eq!(self.container_files(), [""; 0]);
+        assert_eq!(self.leftovers().await, [""; 0]);
     }
 }
 
 /// Tries until it is so.
 pub async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if is().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{what}: not within 5 s");
+    panic!("{what}: not within 30 s");
 }
 
 /// A pod with nothing special.
@@ -161,6 +189,18 @@ pub fn pod(name: &str) -> cri::PodSandboxConfig {
     let metadata =
         cri::PodSandboxMetadata { name: name.into(), namespace: "blue".into(), uid: name.into(), attempt: 0 };
     cri::PodSandboxConfig { metadata: Some(metadata), ..Default::default() }
+}
+
+pub fn create_request(pod: &str, config: cri::ContainerConfig) -> Request<cri::CreateContainerRequest> {
+    let config = Some(config);
+    Request::new(cri::CreateContainerRequest { pod_sandbox_id: pod.into(), config, sandbox_config: None })
+}
+
+/// A container that declares a port, as kubelet tells it.
+pub fn with_ports(name: &str) -> cri::ContainerConfig {
+    let ports = r#"[{"name":"web","containerPort":8080,"protocol":"TCP"}]"#;
+    let annotations = [("io.kubernetes.container.ports".to_owned(), ports.to_owned())].into();
+    cri::ContainerConfig { annotations, ..container(name) }
 }
 
 /// A container of the one image.
@@ -172,31 +212,15 @@ pub fn container(name: &str) -> cri::ContainerConfig {
     }
 }
 
-fn images(root: &Path) -> ImageConfig {
-    ImageConfig {
-        root: root.to_owned(),
-        registry_config_path: root.join("certs.d"),
-        helper: Helper { program: "/nowhere".into(), args: Vec::new() },
-        limits: Limits::default(),
-        stall_timeout: ImageConfig::STALL_TIMEOUT,
-        pinned: Vec::new(),
+/// The writer of an earlier daemon closes the file after its last commit.
+fn open(path: &Path) -> File {
+    let mut last = None;
+    for _ in 0..2000 {
+        match File::open(path) {
+            Ok(file) => return file,
+            Err(error) => last = Some(error),
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// An image without layers, as an earlier daemon has left it: nothing has to be unpacked.
-fn image(root: &Path) {
-    let config = serde_json::json!({
-        "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [] },
-        "config": { "Cmd": ["/bin/app"], "Volumes": { "/data": {} } },
-    })
-    .to_string();
-    let hex: String = Sha256::digest(config.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
-    let id = format!("sha256:{hex}");
-    let record = serde_json::json!({
-        "id": id, "repo_tags": [IMAGE], "repo_digests": [], "size": config.len(), "layers": [],
-    });
-    let document = serde_json::json!({ "version": 1, "images": { (id.clone()): record }, "layers": {} });
-    std::fs::create_dir_all(root.join("blobs")).unwrap();
-    std::fs::write(root.join("blobs").join(hex), config).unwrap();
-    std::fs::write(root.join("images.json"), document.to_string()).unwrap();
+    panic!("the store stays in use: {last:?}");
 }

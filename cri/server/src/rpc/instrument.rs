@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use tonic::{Response, Status};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Runs one RPC. Failures are logged once, here; what kubelet asks for every second only at level debug.
-pub(crate) async fn call<T>(
+pub(super) async fn call<T>(
     name: &'static str,
     rpc: impl Future<Output = Result<T, Error>>,
 ) -> Result<Response<T>, Status> {

@@ -2,17 +2,15 @@
 
 use cofferdam_cri_api::v1::CgroupDriver;
 
-use crate::{Error, Runtime};
+use super::error::SpecError;
 
-impl Runtime {
-    /// The path of `linux.cgroup_parent`.
-    pub(crate) fn cgroup_path(&self, parent: &str) -> Result<String, Error> {
-        let path = match self.settings.cgroup_driver {
-            CgroupDriver::Systemd => slice_path(parent),
-            CgroupDriver::Cgroupfs => plain_path(parent),
-        };
-        path.map_err(|reason| Error::Invalid(format!("config.linux.cgroup_parent: {parent:?} {reason}")))
-    }
+/// The path of `linux.cgroup_parent`.
+pub(super) fn parent_path(driver: CgroupDriver, parent: &str) -> Result<String, SpecError> {
+    let path = match driver {
+        CgroupDriver::Systemd => slice_path(parent),
+        CgroupDriver::Cgroupfs => plain_path(parent),
+    };
+    path.map_err(|reason| SpecError::new("config.linux.cgroup_parent", format!("{parent:?} {reason}")))
 }
 
 /// `/kubepods/burstable/podUID`, as it is.

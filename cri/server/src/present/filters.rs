@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_store::{ContainerEntry, SandboxEntry};
 
-use crate::convert;
+use super::{containers, pods};
 
-pub(crate) type Labels = HashMap<String, String>;
+type Labels = HashMap<String, String>;
 
 fn labels_match(wanted: &Labels, labels: &Labels) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
@@ -15,37 +15,36 @@ fn labels_match(wanted: &Labels, labels: &Labels) -> bool {
 
 /// Whether a pod sandbox is wanted.
 pub(crate) fn pod(entry: &SandboxEntry, filter: Option<&cri::PodSandboxFilter>) -> bool {
-    let Some(filter) = filter else { return convert::pod_visible(entry) };
-    let pod = convert::pod(entry);
-    convert::pod_visible(entry)
-        && pod.id.starts_with(&filter.id)
-        && filter.state.as_ref().is_none_or(|s| s.state == pod.state)
-        && labels_match(&filter.label_selector, &pod.labels)
+    let Some(filter) = filter else { return entry.visible() };
+    entry.visible()
+        && entry.spec.id.starts_with(&filter.id)
+        && filter.state.as_ref().is_none_or(|s| s.state == i32::from(pods::state(entry)))
+        && labels_match(&filter.label_selector, &entry.config.labels)
 }
 
 /// Whether a container is wanted.
 pub(crate) fn container(entry: &ContainerEntry, filter: Option<&cri::ContainerFilter>) -> bool {
-    let Some(filter) = filter else { return convert::container_visible(entry) };
-    convert::container_visible(entry)
+    let Some(filter) = filter else { return entry.visible() };
+    entry.visible()
         && entry.id.starts_with(&filter.id)
         && entry.sandbox.starts_with(&filter.pod_sandbox_id)
-        && filter.state.as_ref().is_none_or(|s| s.state == i32::from(convert::container_state(entry)))
-        && labels_match(&filter.label_selector, &convert::container_config(entry).labels)
+        && filter.state.as_ref().is_none_or(|s| s.state == i32::from(containers::state(entry)))
+        && labels_match(&filter.label_selector, &entry.config.labels)
 }
 
 /// Whether a container's statistics are wanted.
 pub(crate) fn container_stats(entry: &ContainerEntry, filter: Option<&cri::ContainerStatsFilter>) -> bool {
-    let Some(filter) = filter else { return convert::container_visible(entry) };
-    convert::container_visible(entry)
+    let Some(filter) = filter else { return entry.visible() };
+    entry.visible()
         && entry.id.starts_with(&filter.id)
         && entry.sandbox.starts_with(&filter.pod_sandbox_id)
-        && labels_match(&filter.label_selector, &convert::container_config(entry).labels)
+        && labels_match(&filter.label_selector, &entry.config.labels)
 }
 
 /// Whether a pod's statistics are wanted.
 pub(crate) fn pod_stats(entry: &SandboxEntry, filter: Option<&cri::PodSandboxStatsFilter>) -> bool {
-    let Some(filter) = filter else { return convert::pod_visible(entry) };
-    convert::pod_visible(entry)
+    let Some(filter) = filter else { return entry.visible() };
+    entry.visible()
         && entry.spec.id.starts_with(&filter.id)
-        && labels_match(&filter.label_selector, &convert::pod_config(entry).labels)
+        && labels_match(&filter.label_selector, &entry.config.labels)
 }

@@ -1,35 +1,47 @@
 //! Operations that outlive their RPC.
 //!
-//! An operation runs in a task of its own under a key. A client that gives up does not stop it, and one that comes again
-//! with the same key joins it. What it leaves behind (an id, a state) is found in the store by later retries.
+//! An operation runs in a task of its own, and its key says what it does to what. A client that gives up does not stop
+//! it, and one that asks for the same again joins it. What it leaves behind (an id, a state) is found in the store by
+//! later retries.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::future::Future;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 
-use crate::Error;
+use crate::error::Error;
 
-type Outcome = Result<String, Error>;
-type Running = HashMap<String, Shared<BoxFuture<'static, Outcome>>>;
+type Outcome<T> = Result<T, Error>;
+type Running<K, T> = HashMap<K, Shared<BoxFuture<'static, Outcome<T>>>>;
 
-/// The operations under way.
-#[derive(Clone, Default)]
-pub(crate) struct Ops {
-    running: Arc<Mutex<Running>>,
+/// The operations under way, by key.
+pub(crate) struct Operations<K, T> {
+    running: Arc<Mutex<Running<K, T>>>,
 }
 
-impl Ops {
+impl<K, T> Default for Operations<K, T> {
+    fn default() -> Self {
+        Operations { running: Arc::default() }
+    }
+}
+
+impl<K, T> Operations<K, T>
+where
+    K: Clone + Debug + Eq + Hash + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
     /// Joins the operation under `key`, or begins it with `start`.
-    pub async fn run<F, Fut>(&self, key: String, start: F) -> Outcome
+    pub async fn run<F, Fut>(&self, key: K, start: F) -> Outcome<T>
     where
         F: FnOnce() -> Fut,
-        Fut: Future<Output = Outcome> + Send + 'static,
+        Fut: Future<Output = Outcome<T>> + Send + 'static,
     {
         let shared = {
-            let mut running = self.lock();
+            let mut running = lock(&self.running);
             match running.get(&key) {
                 Some(shared) => shared.clone(),
                 None => {
@@ -43,8 +55,8 @@ impl Ops {
     }
 
     /// Waits for the end of the operation under `key`, if there is one.
-    pub async fn wait(&self, key: &str) {
-        let running = self.lock().get(key).cloned();
+    pub async fn wait(&self, key: &K) {
+        let running = lock(&self.running).get(key).cloned();
         if let Some(running) = running {
             // Its own caller is told.
             let _ = running.await;
@@ -53,30 +65,30 @@ impl Ops {
 
     fn spawn(
         &self,
-        key: String,
-        operation: impl Future<Output = Outcome> + Send + 'static,
-    ) -> impl Future<Output = Outcome> + Send + 'static {
+        key: K,
+        operation: impl Future<Output = Outcome<T>> + Send + 'static,
+    ) -> impl Future<Output = Outcome<T>> + Send + 'static {
         let task = tokio::spawn({
-            let ops = self.clone();
+            let running = self.running.clone();
             let key = key.clone();
             async move {
                 let outcome = std::panic::AssertUnwindSafe(operation).catch_unwind().await;
-                ops.lock().remove(&key);
+                lock(&running).remove(&key);
                 outcome
             }
         });
         async move {
             match task.await {
                 Ok(Ok(outcome)) => outcome,
-                _ => Err(Error::Internal(format!("operation {key} panicked"))),
+                _ => Err(Error::Internal(format!("operation {key:?} panicked"))),
             }
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Running> {
-        // The map is never left half-changed, so a poisoned lock is as good as a healthy one.
-        self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
+fn lock<K, T>(running: &Mutex<Running<K, T>>) -> MutexGuard<'_, Running<K, T>> {
+    // The map is never left half-changed, so a poisoned lock is as good as a healthy one.
+    running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[cfg(test)]
@@ -88,28 +100,28 @@ mod tests {
 
     #[tokio::test]
     async fn equal_keys_share_one_run() {
-        let (ops, runs) = (Ops::default(), Arc::new(AtomicUsize::new(0)));
+        let (ops, runs) = (Operations::default(), Arc::new(AtomicUsize::new(0)));
         let one = || {
             let runs = runs.clone();
-            ops.run("a".into(), move || async move {
+            ops.run("a", move || async move {
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                Ok(runs.fetch_add(1, Ordering::SeqCst).to_string())
+                Ok(runs.fetch_add(1, Ordering::SeqCst))
             })
         };
         let (a, b) = tokio::join!(one(), one());
-        assert_eq!((a.unwrap(), b.unwrap()), ("0".into(), "0".into()));
-        assert_eq!(one().await.unwrap(), "1", "a finished run is not joined");
+        assert_eq!((a.unwrap(), b.unwrap()), (0, 0));
+        assert_eq!(one().await.unwrap(), 1, "a finished run is not joined");
     }
 
     #[tokio::test]
     async fn a_caller_that_gives_up_does_not_stop_the_run() {
-        let (ops, done) = (Ops::default(), Arc::new(tokio::sync::Notify::new()));
-        let run = ops.run("a".into(), {
+        let (ops, done) = (Operations::default(), Arc::new(tokio::sync::Notify::new()));
+        let run = ops.run("a", {
             let done = done.clone();
             move || async move {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 done.notify_one();
-                Ok(String::new())
+                Ok(())
             }
         });
         assert!(tokio::time::timeout(Duration::from_millis(1), run).await.is_err());
@@ -118,9 +130,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_frees_the_key() {
-        let ops = Ops::default();
-        let result = ops.run("a".into(), || async { panic!("boom") }).await;
+        let ops = Operations::default();
+        let result = ops.run("a", || async { panic!("boom") }).await;
         assert!(matches!(result, Err(Error::Internal(_))));
-        assert_eq!(ops.run("a".into(), || async { Ok("x".into()) }).await.unwrap(), "x");
+        assert_eq!(ops.run("a", || async { Ok("x") }).await.unwrap(), "x");
     }
 }

@@ -1,4 +1,4 @@
-//! `/etc/passwd` and `/etc/group` of images, read once an image.
+//! `/etc/passwd` and `/etc/group` of images, read once for each image.
 //!
 //! The layers are mounted as a detached, read-only overlay that no path leads to, and opened with `RESOLVE_IN_ROOT`, so
 //! that a symlink in the image stays inside it.
@@ -14,17 +14,17 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 
-use crate::Error;
+use crate::error::Error;
 use crate::spec::user::UserFiles;
 
 /// Larger files are not user databases.
 const LARGEST: u64 = 4 << 20;
 
-/// By image id.
+/// What was read, by image id.
 #[derive(Default)]
-pub(crate) struct Cache(Mutex<HashMap<String, Arc<UserFiles>>>);
+pub(super) struct UserFilesCache(Mutex<HashMap<String, Arc<UserFiles>>>);
 
-impl Cache {
+impl UserFilesCache {
     /// The files of an image whose layers are the lower directories of `rootfs`.
     pub fn of_image(&self, image: &str, rootfs: &ContainerRootfs) -> Result<Arc<UserFiles>, Error> {
         let cached = self.0.lock().unwrap_or_else(|p| p.into_inner()).get(image).cloned();

@@ -1,0 +1,93 @@
+//! What never changes while the server runs: its settings, and the implementations behind its seams.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cofferdam_cri_api::v1 as cri;
+use cofferdam_netpolicy::PolicyEngine;
+use cofferdam_sandbox::{PodNetwork, SandboxFactory, SandboxKind};
+use cofferdam_seccomp::Seccomp;
+use cofferdam_store::Store;
+use cofferdam_tenant::TenantRegistry;
+
+use crate::error::Error;
+use crate::images::Images;
+use crate::steps::Checkpoint;
+
+/// What the server is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Run state (`/run/cofferdam`).
+    pub state: PathBuf,
+    /// Durable root (`/var/lib/cofferdam`).
+    pub root: PathBuf,
+    /// `[cgroup] root`: shims, and pods without cgroup_parent, live below it.
+    pub cgroup_root: String,
+    /// The cgroup driver in use.
+    pub cgroup_driver: cri::CgroupDriver,
+    /// `[kubelet] root_dirs`.
+    pub kubelet_root_dirs: Vec<PathBuf>,
+    /// `[tenant] user_namespace_range`: first host id and number of ids.
+    pub user_namespace_range: Option<(u32, u32)>,
+    /// Boot id of the node.
+    pub boot_id: String,
+}
+
+/// The implementations behind the seams.
+pub struct Parts {
+    /// Durable state.
+    pub store: Store,
+    /// One factory a kind.
+    pub factories: Vec<Arc<dyn SandboxFactory>>,
+    /// Pod network.
+    pub network: Arc<dyn PodNetwork>,
+    /// Network policy.
+    pub policy: Arc<dyn PolicyEngine>,
+    /// Tenants.
+    pub tenants: Arc<dyn TenantRegistry>,
+    /// Images.
+    pub images: Arc<dyn Images>,
+    /// Seccomp profiles.
+    pub seccomp: Arc<Seccomp>,
+}
+
+/// Settings and seams, without the store: its tables belong to `pods` and `containers`.
+pub(crate) struct Node {
+    pub settings: Settings,
+    pub factories: Vec<Arc<dyn SandboxFactory>>,
+    pub network: Arc<dyn PodNetwork>,
+    pub policy: Arc<dyn PolicyEngine>,
+    pub tenants: Arc<dyn TenantRegistry>,
+    pub images: Arc<dyn Images>,
+    pub seccomp: Arc<Seccomp>,
+    pub checkpoint: Option<Arc<dyn Checkpoint>>,
+}
+
+impl Node {
+    /// Takes the store apart from the rest.
+    pub fn new(settings: Settings, parts: Parts, checkpoint: Option<Arc<dyn Checkpoint>>) -> (Node, Store) {
+        let Parts { store, factories, network, policy, tenants, images, seccomp } = parts;
+        (Node { settings, factories, network, policy, tenants, images, seccomp, checkpoint }, store)
+    }
+
+    /// The factory of a kind.
+    pub fn factory(&self, kind: SandboxKind) -> Result<&Arc<dyn SandboxFactory>, Error> {
+        let found = self.factories.iter().find(|f| f.kind() == kind);
+        found.ok_or_else(|| Error::Internal(format!("no factory for {kind:?} sandboxes")))
+    }
+
+    /// `STATE/pods/ID`: the files of a pod.
+    pub fn pod_dir(&self, id: &str) -> PathBuf {
+        self.settings.state.join("pods").join(id)
+    }
+
+    /// `ROOT/volumes/ID`: the volumes that a container's image declares.
+    pub fn volume_dir(&self, container: &str) -> PathBuf {
+        self.settings.root.join("volumes").join(container)
+    }
+
+    /// Tests pass it at every step of a creation.
+    pub fn checkpoint(&self) -> Option<&dyn Checkpoint> {
+        self.checkpoint.as_deref()
+    }
+}
