@@ -3,6 +3,8 @@
 //! cargo-fuzz runs them from `fuzz/fuzz_targets`, for as long as one likes; the test `corpora` runs each on its seeds, on what
 //! was found before (`fuzz/corpus/NAME/*`) and on a fixed number of mutations of both, so that CI needs neither luck nor time.
 
+mod cluster;
+mod guest;
 mod image;
 mod pod;
 pub mod seeds;
@@ -28,6 +30,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "image_manifest", run: image::manifest, seeds: seeds::manifests },
     Target { name: "image_config", run: image::config, seeds: seeds::configs },
     Target { name: "hosts_toml", run: image::hosts, seeds: seeds::hosts },
+    Target { name: "cluster_objects", run: cluster::objects, seeds: seeds::cluster_objects },
+    Target { name: "guest_messages", run: guest::messages, seeds: seeds::guest_messages },
 ];
 
 /// Runs a target by its name.

@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 use cofferdam_pod_api::{
-    Body, Frame as PodFrame, HelloReply, Log, Response, STDOUT, StreamCredit, StreamData, encode, encode_gone,
-    encode_reserved, opening,
+    Body, ExitReport, Frame as PodFrame, HelloReply, Log, Response, STDOUT, StreamCredit, StreamData, encode,
+    encode_gone, encode_reserved, opening,
 };
 use cofferdam_streaming::spdy::{Encoder, Frame, Headers};
 
@@ -134,4 +134,29 @@ ca = ["a.crt", "b.crt"]
 x-team = ["one", "two"]
 "#;
     vec![text.as_bytes().to_vec()]
+}
+
+/// One object of each kind that a directory takes.
+pub(crate) fn cluster_objects() -> Vec<Vec<u8>> {
+    let facts = include_str!("../seeds/facts.yaml");
+    let policies = include_str!("../seeds/policies.yaml");
+    vec![facts.into(), policies.into(), format!("{facts}---\n{policies}").into_bytes()]
+}
+
+/// Logs, an exit and answers of a guest, to one port or the other.
+pub(crate) fn guest_messages() -> Vec<Vec<u8>> {
+    let log = |sequence, data: &[u8]| {
+        Body::Log(Log { sequence, container: "c".into(), channel: STDOUT, data: data.to_vec(), eof: false })
+    };
+    let exit = Body::ExitReport(ExitReport { sequence: 3, container: "c".into(), code: 7, oom: false });
+    let of = |first: u8, bodies: &[Body]| {
+        let mut bytes = vec![first];
+        bodies.iter().for_each(|body| encode(&body.clone().into(), &mut bytes));
+        bytes
+    };
+    vec![
+        of(0, &[log(1, b"one line\nand a half"), log(2, b"\n"), exit]),
+        of(0, &[Body::StreamCredit(StreamCredit { stream: 1, channel: STDOUT, bytes: 5 })]),
+        of(255, &[crate::guest::answer_of_status(9)]),
+    ]
 }

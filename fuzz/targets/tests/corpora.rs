@@ -7,9 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use cofferdam_fuzz_targets::{TARGETS, Target};
+use cofferdam_test_support::needs;
 
 /// Mutated inputs for each target; the sequence is always the same.
 const MUTATIONS: u32 = 3_000;
+/// The same for a target that starts a server for each.
+const MUTATIONS_OF_A_SERVER: u32 = 60;
 
 /// A fixed sequence (PCG's multiplier), so that a failure can be repeated.
 struct Sequence(u64);
@@ -63,24 +66,25 @@ fn try_one(target: &Target, input: &[u8]) {
     }
 }
 
-fn exercise(name: &str) {
+fn exercise(name: &str, mutations: u32) {
     let target = TARGETS.iter().find(|target| target.name == name).unwrap();
     let inputs = inputs(target);
     inputs.iter().for_each(|input| try_one(target, input));
     let mut random = Sequence(0x5eed);
-    for _ in 0..MUTATIONS {
+    for _ in 0..mutations {
         let (one, other) = (&inputs[random.below(inputs.len())], &inputs[random.below(inputs.len())]);
         try_one(target, &mutate(one, other, &mut random));
     }
 }
 
 macro_rules! targets {
-    ($($name:ident),* $(,)?) => {
-        $(#[test] fn $name() { exercise(stringify!($name)); })*
+    ($($name:ident),* $(,)?; with root: $($server:ident),* $(,)?) => {
+        $(#[test] fn $name() { exercise(stringify!($name), MUTATIONS); })*
+        $(#[needs(root)] #[test] fn $server() { exercise(stringify!($server), MUTATIONS_OF_A_SERVER); })*
 
         #[test]
         fn every_target_has_a_test_and_a_program() {
-            let tested = [$(stringify!($name)),*];
+            let tested = [$(stringify!($name),)* $(stringify!($server)),*];
             let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz_targets");
             let manifest = fs::read_to_string(programs.join("../Cargo.toml")).unwrap();
             for target in TARGETS {
@@ -94,4 +98,4 @@ macro_rules! targets {
     };
 }
 
-targets![pod_frames, exit_records, spdy_frames, layer, image_manifest, image_config, hosts_toml];
+targets![pod_frames, exit_records, spdy_frames, layer, image_manifest, image_config, hosts_toml, cluster_objects; with root: guest_messages];
