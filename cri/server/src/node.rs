@@ -35,19 +35,19 @@ pub struct Settings {
 
 /// The implementations behind the seams.
 pub struct Parts {
-    /// Durable state.
+    /// The records of pods and containers; its tables go to their lifecycles.
     pub store: Store,
     /// One factory a kind.
     pub factories: Vec<Arc<dyn SandboxFactory>>,
-    /// Pod network.
+    /// Gives pods addresses and links.
     pub network: Arc<dyn PodNetwork>,
-    /// Network policy.
+    /// Enforces who may talk to whom.
     pub policy: Arc<dyn PolicyEngine>,
-    /// Tenants.
+    /// Says which tenant a namespace belongs to, and what that tenant may have.
     pub tenants: Arc<dyn TenantRegistry>,
-    /// Images.
+    /// Pulls images and makes root file systems of them.
     pub images: Arc<dyn Images>,
-    /// Seccomp profiles.
+    /// Compiles seccomp profiles.
     pub seccomp: Arc<Seccomp>,
 }
 

@@ -37,11 +37,11 @@ pub enum ContainerPhase {
 /// How a container ended, as CRI shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
-    /// Exit code.
+    /// As the process gave it; 128 + signal where a signal ended it, 255 if nobody knows.
     pub code: i32,
     /// `Completed`, `Error`, `OOMKilled`, `StartError` or `Unknown`.
     pub reason: String,
-    /// For people.
+    /// Says more where the reason does not suffice; may be empty.
     pub message: String,
     /// Nanoseconds since the epoch.
     pub at: i64,

@@ -6,17 +6,17 @@ pub enum StoreError {
     /// The file cannot be opened (or another daemon has it open).
     #[error("state {path}: {reason}")]
     Open {
-        /// The file.
+        /// The file, as it was configured.
         path: String,
-        /// The cause.
+        /// What the database or the decoder says.
         reason: String,
     },
     /// Written by a newer release.
     #[error("state {path} has schema {found}, this release knows {known}: a newer cofferdam wrote it")]
     Schema {
-        /// The file.
+        /// The file, as it was configured.
         path: String,
-        /// Its version.
+        /// The version that it says.
         found: u64,
         /// The newest version that this release reads.
         known: u64,
@@ -24,11 +24,11 @@ pub enum StoreError {
     /// A record cannot be read: names table and id.
     #[error("state record {table}/{id}: {reason}")]
     Record {
-        /// Table.
+        /// `sandboxes` or `containers`.
         table: &'static str,
-        /// Key.
+        /// The record's id; empty where the table itself cannot be read.
         id: String,
-        /// The cause.
+        /// What the database or the decoder says.
         reason: String,
     },
     /// A commit failed (disk full, I/O error).

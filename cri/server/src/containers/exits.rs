@@ -11,6 +11,9 @@ use tokio::time::Instant;
 use super::state::Containers;
 use crate::clock::{nanos, now};
 
+/// Exit code of a container that SIGKILL ended, or whose sandbox died under it.
+pub(crate) const KILLED: i32 = 137;
+
 impl Containers {
     /// Takes over what a shim knows of its containers: what ended while nobody listened, and what runs.
     pub async fn catch_up(&self, containers: &[ContainerStatus]) {

@@ -26,4 +26,5 @@ mod update;
 mod users;
 
 pub(crate) use exec::exec_spec;
+pub(crate) use exits::KILLED;
 pub(crate) use state::Containers;

@@ -9,12 +9,11 @@ use cofferdam_store::{SandboxEntry, SandboxPhase};
 
 use super::policy::local_pod;
 use super::state::Pods;
+use crate::containers::KILLED;
 use crate::error::Error;
 
 /// Exit code of containers that a reboot of the node ended.
 const NODE_GONE: i32 = 255;
-/// Exit code of containers whose shim died while no daemon looked.
-const KILLED: i32 = 137;
 
 impl Pods {
     /// Recovers. Rules first: from before the daemon died until now the kernel has enforced the old ones.

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use super::state::{PodOperation, Pods};
+use crate::containers::KILLED;
 use crate::error::Error;
-
-/// Exit code of what StopPodSandbox had to kill together with its sandbox.
-const KILLED: i32 = 137;
 
 impl Pods {
     /// Kills the containers, ends the sandbox, cuts its traffic. Its link is deleted after the answer (the kernel takes

@@ -6,9 +6,7 @@ use cofferdam_sandbox::{PodEvent, Recovered, Sandbox};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::state::Pods;
-
-/// Exit code of a container whose sandbox died under it.
-const KILLED: i32 = 137;
+use crate::containers::KILLED;
 
 impl Pods {
     /// Follows a live sandbox until it is gone or no longer ours.

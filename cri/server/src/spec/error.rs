@@ -6,7 +6,7 @@
 pub(crate) struct SpecError {
     /// The CRI field, as in the proto.
     pub field: String,
-    /// For people.
+    /// Why it cannot be honoured, for the message.
     pub reason: String,
 }
 
