@@ -55,7 +55,6 @@ const SERVER: &[&str] = &[
     "proto/pod",
     "proto/admin",
     "cri/store",
-    "cri/image",
     "cri/seccomp",
     "cri/streaming",
 ];
