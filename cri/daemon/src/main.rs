@@ -3,6 +3,7 @@
 mod admin;
 mod cli;
 mod config;
+mod daemon;
 mod serve;
 
 use std::future::Future;

@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use crate::layer::{self, Wanted, Workshop};
 use crate::manifest::{self, Descriptor, Document};
-use crate::metadata::ImageRecord;
-use crate::stream::Stream;
-use crate::{ImageError, names, pull};
+use crate::store::ImageRecord;
+use crate::unpack::Stream;
+use crate::{ImageError, names};
 
 /// An image that was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +48,10 @@ pub(crate) fn load(shop: &Workshop, path: &Path) -> Result<Vec<Loaded>, ImageErr
             ));
         }
     };
-    sources.into_iter().map(|source| one(shop, &archive, source)).collect()
+    sources.into_iter().map(|source| load_image(shop, &archive, source)).collect()
 }
 
-fn one(shop: &Workshop, archive: &Archive, source: Source) -> Result<Loaded, ImageError> {
+fn load_image(shop: &Workshop, archive: &Archive, source: Source) -> Result<Loaded, ImageError> {
     let id = names::sha256(&source.config);
     let config = manifest::config(&source.config, source.layers.len())?;
     let diff_ids = config.rootfs().diff_ids().clone();
@@ -75,7 +75,7 @@ fn one(shop: &Workshop, archive: &Archive, source: Source) -> Result<Loaded, Ima
     let repo_tags: Vec<String> = tags.iter().filter_map(names::repo_tag).collect();
     let loaded = Loaded { id: id.clone(), tags: repo_tags.clone() };
     let record = ImageRecord { id, repo_tags, repo_digests: Vec::new(), size, layers: diff_ids, pinned: false };
-    pull::record_image(&shop.store, record, &source.config, config, layers)?;
+    shop.store.record(record, &source.config, config, layers)?;
     Ok(loaded)
 }
 

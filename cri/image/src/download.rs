@@ -4,13 +4,11 @@ use futures::StreamExt;
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_RANGE;
 
-use crate::ImageError;
-use crate::endpoint::chain;
 use crate::layer::{Ingest, Wanted, Workshop, Writer};
 use crate::manifest::Descriptor;
-use crate::names;
-use crate::registry::{Repository, join};
-use crate::usage::Usage;
+use crate::registry::{Repository, chain, join};
+use crate::store::Usage;
+use crate::{ImageError, names};
 
 /// How often a torn body is resumed.
 const RESUMES: u32 = 5;

@@ -3,10 +3,9 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use crate::decode::Decoder;
 use crate::manifest::{self, Document};
-use crate::stream::Stream;
-use crate::{hosts, tree_ops};
+use crate::registry::parse_hosts;
+use crate::unpack::{Decoder, Stream, path_of};
 
 pub use crate::unpack::Limits;
 
@@ -24,7 +23,7 @@ pub fn config(bytes: &[u8], layers: usize) -> bool {
 
 /// Reads a `hosts.toml`; answers the base URLs of what is asked for `registry`, in order.
 pub fn hosts(text: &str, registry: &str) -> Option<Vec<String>> {
-    let endpoints = hosts::parse(Path::new("certs.d/registry/hosts.toml"), text, registry).ok()?;
+    let endpoints = parse_hosts(Path::new("certs.d/registry/hosts.toml"), text, registry).ok()?;
     Some(endpoints.into_iter().map(|endpoint| endpoint.base).collect())
 }
 
@@ -44,7 +43,7 @@ pub fn layer(bytes: &[u8], limits: &Limits) -> Content {
     while let Ok(Some(item)) = stream.next() {
         content.entries += 1;
         for name in [&item.path, &item.link] {
-            let _ = tree_ops::path_of(name);
+            let _ = path_of(name);
         }
         let mut buffer = [0; 4096];
         while let Ok(n @ 1..) = stream.read(&mut buffer) {

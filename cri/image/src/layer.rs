@@ -10,9 +10,8 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use crate::state::Store;
+use crate::store::{Store, Usage};
 use crate::unpack::{Helper, Limits, Report, Unpacker};
-use crate::usage::Usage;
 use crate::{ImageError, files, names};
 
 /// Chunks between the network and the disk.

@@ -18,41 +18,27 @@
 //! An image's id is the digest of its config, everywhere.
 
 mod archive;
-mod auth;
-mod child;
-mod confine;
-mod decode;
 mod download;
-mod endpoint;
-mod entry;
 mod error;
 mod files;
 mod flights;
 #[doc(hidden)]
 pub mod fuzzing;
-mod hosts;
 mod layer;
 mod manifest;
-mod metadata;
 mod names;
-mod pax;
 mod pull;
 mod registry;
+mod rootfs;
 mod service;
-mod snapshot;
-mod state;
-mod stream;
-mod tree;
-mod tree_ops;
+mod store;
 mod unpack;
-mod usage;
 
 pub use archive::Loaded;
-pub use auth::Auth;
-pub use child::unpack_main;
 pub use error::ImageError;
-pub use metadata::ImageRecord;
-pub use service::{ImageConfig, ImageService, PulledImage};
-pub use snapshot::Rootfs;
-pub use unpack::{Helper, Limits};
-pub use usage::Usage;
+pub use pull::PulledImage;
+pub use registry::Auth;
+pub use rootfs::Rootfs;
+pub use service::{ImageConfig, ImageService};
+pub use store::{ImageRecord, Usage};
+pub use unpack::{Helper, Limits, unpack_main};

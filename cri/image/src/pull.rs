@@ -1,34 +1,69 @@
 //! PullImage: name -> manifest -> config -> layers side by side -> one durable record.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use oci_spec::distribution::Reference;
-use oci_spec::image::ImageConfiguration;
+use tokio::sync::Semaphore;
 
-use crate::auth::{Auth, Credentials};
+use crate::flights::Flights;
+use crate::layer::Workshop;
 use crate::manifest::{Descriptor, Document, Manifest};
-use crate::metadata::ImageRecord;
-use crate::registry::Repository;
-use crate::service::{Inner, LayerKey, PulledImage};
-use crate::state::Store;
-use crate::usage::Usage;
-use crate::{ImageError, download, files, hosts, manifest, names};
+use crate::registry::{Auth, Repository, endpoints};
+use crate::store::{ImageRecord, Usage};
+use crate::{ImageError, download, manifest, names};
+
+/// An image that was pulled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PulledImage {
+    /// `sha256:HEX` of the config.
+    pub id: String,
+    /// `REPOSITORY@DIGEST`.
+    pub repo_digest: String,
+}
+
+/// Two pulls share a layer only if they may both see it and it comes from one place.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct LayerKey {
+    repository: String,
+    auth: Auth,
+    digest: String,
+    diff_id: String,
+}
+
+/// What all pulls of a node share.
+pub(crate) struct Puller {
+    shop: Workshop,
+    /// Directory with `HOST/hosts.toml`.
+    registry_config_path: PathBuf,
+    stall_timeout: Duration,
+    layers: Flights<LayerKey, Usage>,
+    /// Layers at a time: each has a process with two busy threads.
+    slots: Semaphore,
+}
+
+impl Puller {
+    pub fn new(shop: Workshop, registry_config_path: PathBuf, stall_timeout: Duration) -> Self {
+        let slots = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+        Puller { shop, registry_config_path, stall_timeout, layers: Flights::default(), slots: Semaphore::new(slots) }
+    }
+}
 
 /// Pulls an image.
-pub(crate) async fn pull(inner: Arc<Inner>, reference: Reference, auth: Auth) -> Result<PulledImage, ImageError> {
-    let config = &inner.config;
-    let endpoints = hosts::endpoints(&config.registry_config_path, reference.registry())?;
-    let credentials: Credentials = auth.for_registry(reference.registry())?;
-    let repository = Arc::new(Repository::new(endpoints, &reference, &credentials, config.stall_timeout)?);
+pub(crate) async fn pull(puller: Arc<Puller>, reference: Reference, auth: Auth) -> Result<PulledImage, ImageError> {
+    let endpoints = endpoints(&puller.registry_config_path, reference.registry())?;
+    let credentials = auth.for_registry(reference.registry())?;
+    let repository = Arc::new(Repository::new(endpoints, &reference, &credentials, puller.stall_timeout)?);
     let wanted = reference.digest().or(reference.tag()).unwrap_or("latest");
     let (digest, manifest) = resolve(&repository, wanted).await?;
     let bytes = repository.document(&manifest.config).await?;
     let image = manifest::config(&bytes, manifest.layers.len())?;
     let diff_ids = image.rootfs().diff_ids().clone();
     let held = diff_ids.iter().filter_map(|d| names::hex_of(d).ok()).map(str::to_owned);
-    let hold = inner.shop.store.hold(held.chain([manifest.config.digest.clone()]).collect());
-    let layers = layers(&inner, &repository, &auth, &reference, &manifest.layers, &diff_ids).await?;
+    let hold = puller.shop.store.hold(held.chain([manifest.config.digest.clone()]).collect());
+    let layers = layers(&puller, &repository, &auth, &reference, &manifest.layers, &diff_ids).await?;
     let record = ImageRecord {
         id: manifest.config.digest.clone(),
         repo_tags: names::repo_tag(&reference).into_iter().collect(),
@@ -38,10 +73,10 @@ pub(crate) async fn pull(inner: Arc<Inner>, reference: Reference, auth: Auth) ->
         pinned: false,
     };
     let pulled = PulledImage { id: record.id.clone(), repo_digest: record.repo_digests[0].clone() };
-    let store = inner.shop.store.clone();
+    let store = puller.shop.store.clone();
     let done = tokio::task::spawn_blocking(move || {
         let _hold = hold;
-        record_image(&store, record, &bytes, image, layers)
+        store.record(record, &bytes, image, layers)
     });
     done.await.map_err(|e| ImageError::Failed(e.to_string()))??;
     Ok(pulled)
@@ -63,7 +98,7 @@ async fn resolve(repository: &Repository, wanted: &str) -> Result<(String, Manif
 
 /// All layers, the largest first, so that the last one is not what all wait for.
 async fn layers(
-    inner: &Arc<Inner>,
+    puller: &Arc<Puller>,
     repository: &Arc<Repository>,
     auth: &Auth,
     reference: &Reference,
@@ -79,42 +114,26 @@ async fn layers(
             digest: blobs[i].digest.clone(),
             diff_id: diff_ids[i].clone(),
         };
-        layer(inner, repository, key, blobs[i].clone())
+        layer(puller, repository, key, blobs[i].clone())
     });
     // All are waited for: what is still being written must stay held.
     join_all(fetch).await.into_iter().collect()
 }
 
 async fn layer(
-    inner: &Arc<Inner>,
+    puller: &Arc<Puller>,
     repository: &Arc<Repository>,
     key: LayerKey,
     blob: Descriptor,
 ) -> Result<(String, Usage), ImageError> {
     let hex = names::hex_of(&key.diff_id)?.to_owned();
-    if let Some(usage) = inner.shop.store.layer(&hex) {
+    if let Some(usage) = puller.shop.store.layer(&hex) {
         return Ok((hex, usage));
     }
-    let (inner, repository, diff_id) = (inner.clone(), repository.clone(), key.diff_id.clone());
-    let flights = inner.clone();
+    let (worker, repository, diff_id) = (puller.clone(), repository.clone(), key.diff_id.clone());
     let work = move || async move {
-        let _slot = inner.slots.acquire().await.map_err(|e| ImageError::Failed(e.to_string()))?;
-        download::layer(&inner.shop, &repository, &blob, &diff_id).await
+        let _slot = worker.slots.acquire().await.map_err(|e| ImageError::Failed(e.to_string()))?;
+        download::layer(&worker.shop, &repository, &blob, &diff_id).await
     };
-    Ok((hex, flights.layers.run(key, work).await?))
-}
-
-/// Layers are on the disk before anything names them. Blocking.
-pub(crate) fn record_image(
-    store: &Store,
-    record: ImageRecord,
-    bytes: &[u8],
-    image: ImageConfiguration,
-    layers: Vec<(String, Usage)>,
-) -> Result<(), ImageError> {
-    let path = store.blob(names::hex_of(&record.id)?);
-    files::replace(&path, bytes).map_err(|e| ImageError::io(format!("write {}", path.display()), e))?;
-    store.sync()?;
-    store.lock().configs.insert(record.id.clone(), Arc::new(image));
-    store.commit(|document| document.put(record, layers))
+    Ok((hex, puller.layers.run(key, work).await?))
 }

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci_spec::image::ImageConfiguration;
-use tokio::sync::Semaphore;
 
 use crate::archive::{self, Loaded};
-use crate::auth::Auth;
 use crate::flights::Flights;
 use crate::layer::Workshop;
-use crate::metadata::{Document, ImageRecord};
-use crate::snapshot::{self, Rootfs};
-use crate::state::Store;
+use crate::pull::{PulledImage, Puller, pull};
+use crate::registry::Auth;
+use crate::rootfs::{self, Rootfs};
+use crate::store::{ImageRecord, Metadata, Store, Usage};
 use crate::unpack::{Helper, Limits};
-use crate::usage::Usage;
-use crate::{ImageError, names, pull};
+use crate::{ImageError, names};
 
 /// Settings.
 #[derive(Debug, Clone)]
@@ -40,37 +38,16 @@ impl ImageConfig {
     pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 }
 
-/// An image that was pulled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PulledImage {
-    /// `sha256:HEX` of the config.
-    pub id: String,
-    /// `REPOSITORY@DIGEST`.
-    pub repo_digest: String,
-}
-
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct PullKey {
+struct PullKey {
     reference: String,
     auth: Auth,
 }
 
-/// Two pulls share a layer only if they may both see it and it comes from one place.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct LayerKey {
-    pub repository: String,
-    pub auth: Auth,
-    pub digest: String,
-    pub diff_id: String,
-}
-
-pub(crate) struct Inner {
-    pub config: ImageConfig,
-    pub shop: Workshop,
-    pub layers: Flights<LayerKey, Usage>,
-    pub pulls: Flights<PullKey, PulledImage>,
-    /// Layers at a time: each has a process with two busy threads.
-    pub slots: Semaphore,
+struct Inner {
+    shop: Workshop,
+    puller: Arc<Puller>,
+    pulls: Flights<PullKey, PulledImage>,
     pinned: Vec<String>,
 }
 
@@ -89,9 +66,8 @@ impl ImageService {
         let pinned = config.pinned.iter().map(|r| names::parse(r).map(|r| r.whole())).collect::<Result<_, _>>()?;
         let store = Arc::new(Store::open(&config.root)?);
         let shop = Workshop { store, helper: config.helper.clone(), limits: config.limits };
-        let slots = std::thread::available_parallelism().map_or(2, usize::from) + 1;
-        let (layers, pulls) = (Flights::default(), Flights::default());
-        Ok(ImageService(Arc::new(Inner { config, shop, layers, pulls, slots: Semaphore::new(slots), pinned })))
+        let puller = Arc::new(Puller::new(shop.clone(), config.registry_config_path, config.stall_timeout));
+        Ok(ImageService(Arc::new(Inner { shop, puller, pulls: Flights::default(), pinned })))
     }
 
     /// Pulls an image. Equal pulls share one download, which goes on when the caller gives up.
@@ -103,14 +79,14 @@ impl ImageService {
         let parsed = names::parse(reference)?;
         let auth = auth.unwrap_or_default();
         let key = PullKey { reference: parsed.whole(), auth: auth.clone() };
-        let inner = self.0.clone();
-        let pulled = self.0.pulls.run(key, move || pull::pull(inner, parsed, auth)).await;
+        let puller = self.0.puller.clone();
+        let pulled = self.0.pulls.run(key, move || pull(puller, parsed, auth)).await;
         pulled.map_err(|e| e.context(format!("pull {reference:?}")))
     }
 
     /// All images, by id.
     pub fn list(&self) -> Vec<ImageRecord> {
-        self.document().images.values().map(|image| self.told(image)).collect()
+        self.metadata().images.values().map(|image| self.with_pin(image)).collect()
     }
 
     /// An image by id, beginning of an id, or reference; none if there is none.
@@ -118,7 +94,7 @@ impl ImageService {
     /// # Errors
     /// None so far.
     pub fn status(&self, wanted: &str) -> Result<Option<ImageRecord>, ImageError> {
-        Ok(self.document().find(wanted).map(|image| self.told(image)))
+        Ok(self.metadata().find(wanted).map(|image| self.with_pin(image)))
     }
 
     /// The id of an image.
@@ -126,7 +102,7 @@ impl ImageService {
     /// # Errors
     /// `NotFound`.
     pub fn resolve(&self, wanted: &str) -> Result<String, ImageError> {
-        self.document().find(wanted).map(|image| image.id.clone()).ok_or_else(|| not_found(wanted))
+        self.metadata().find(wanted).map(|image| image.id.clone()).ok_or_else(|| not_found(wanted))
     }
 
     /// The config of an image, by its id.
@@ -147,7 +123,7 @@ impl ImageService {
             return Err(ImageError::Denied(format!("image {wanted:?} is pinned by [images] pinned")));
         }
         self.blocking(move |store| {
-            store.commit(|document| document.remove(&image.id))?;
+            store.commit(|metadata| metadata.remove(&image.id))?;
             store.sweep()
         })
         .await
@@ -160,9 +136,9 @@ impl ImageService {
     pub async fn tag(&self, wanted: &str, name: &str) -> Result<(), ImageError> {
         let tag =
             names::repo_tag(&names::parse(name)?).ok_or_else(|| ImageError::Invalid(format!("{name:?} has no tag")))?;
-        let image = self.document().find(wanted).cloned().ok_or_else(|| not_found(wanted))?;
+        let image = self.metadata().find(wanted).cloned().ok_or_else(|| not_found(wanted))?;
         let image = ImageRecord { repo_tags: vec![tag], repo_digests: Vec::new(), ..image };
-        self.blocking(move |store| store.commit(|document| document.put(image, []))).await
+        self.blocking(move |store| store.commit(|metadata| metadata.put(image, []))).await
     }
 
     /// Loads every image of an archive (`docker save`, or an OCI layout as tar).
@@ -191,7 +167,7 @@ impl ImageService {
     /// None so far.
     pub fn fs_usage(&self) -> Result<Usage, ImageError> {
         let store = &self.0.shop.store;
-        snapshot::refresh(store);
+        rootfs::refresh(store);
         let state = store.lock();
         Ok(state.layers.values().copied().chain(state.snapshots.values().map(|s| s.usage)).sum())
     }
@@ -199,7 +175,7 @@ impl ImageService {
     /// What a container's writable layer takes, as of some seconds ago.
     pub fn usage(&self, container: &str) -> Option<Usage> {
         let store = &self.0.shop.store;
-        snapshot::refresh(store);
+        rootfs::refresh(store);
         store.lock().snapshots.get(container).map(|s| s.usage)
     }
 
@@ -210,7 +186,7 @@ impl ImageService {
     /// `NotFound`: no image of that id. `Exhausted`: the disk is full.
     pub async fn prepare_rootfs(&self, container: &str, image_id: &str) -> Result<Rootfs, ImageError> {
         let (container, image_id) = (container.to_owned(), image_id.to_owned());
-        self.blocking(move |store| snapshot::prepare(store, &container, &image_id)).await
+        self.blocking(move |store| rootfs::prepare(store, &container, &image_id)).await
     }
 
     /// Removes a container's writable layer, which must not be mounted. One that is not there is a success.
@@ -219,7 +195,7 @@ impl ImageService {
     /// The disk does not do it.
     pub async fn remove_rootfs(&self, container: &str) -> Result<(), ImageError> {
         let container = container.to_owned();
-        self.blocking(move |store| snapshot::remove(store, &container)).await
+        self.blocking(move |store| rootfs::remove(store, &container)).await
     }
 
     /// Containers that have a writable layer: recovery removes those of containers that nobody knows.
@@ -235,11 +211,12 @@ impl ImageService {
         tokio::task::spawn_blocking(move || work(&store)).await.map_err(|e| ImageError::Failed(e.to_string()))?
     }
 
-    fn document(&self) -> Arc<Document> {
-        self.0.shop.store.lock().document.clone()
+    fn metadata(&self) -> Arc<Metadata> {
+        self.0.shop.store.lock().metadata.clone()
     }
 
-    fn told(&self, image: &ImageRecord) -> ImageRecord {
+    /// Whether an image is pinned is a matter of the configuration, not of what is on disk.
+    fn with_pin(&self, image: &ImageRecord) -> ImageRecord {
         let pinned = image.repo_tags.iter().chain(&image.repo_digests).any(|name| self.0.pinned.contains(name));
         ImageRecord { pinned, ..image.clone() }
     }

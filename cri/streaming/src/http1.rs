@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::negotiate::{ACCEPTED, PORT_FORWARD, PROTOCOL, REMOTE, Refusal, SPDY, negotiate};
-use crate::server::Shared;
+use crate::state::ServerState;
 use crate::tokens::Request;
 use crate::{portforward, remote};
 
@@ -26,7 +26,7 @@ const HEAD_SIZE: usize = 16 * 1024;
 
 type Answer = Response<Full<Bytes>>;
 
-pub(crate) async fn serve(connection: TcpStream, shared: Arc<Shared>) {
+pub(crate) async fn serve(connection: TcpStream, shared: Arc<ServerState>) {
     let service = service_fn(|request| {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(answer(request, &shared)) }
@@ -43,7 +43,7 @@ pub(crate) async fn serve(connection: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-fn answer(request: HttpRequest<Incoming>, shared: &Arc<Shared>) -> Answer {
+fn answer(request: HttpRequest<Incoming>, shared: &Arc<ServerState>) -> Answer {
     let path = request.uri().path().trim_start_matches('/').to_owned();
     let (kind, token) = path.split_once('/').unwrap_or((&path, ""));
     // Only a token's holder learns what the server supports.
@@ -69,7 +69,7 @@ fn upgrade(
     request: HttpRequest<Incoming>,
     work: Request,
     protocol: Option<&'static str>,
-    shared: &Arc<Shared>,
+    shared: &Arc<ServerState>,
 ) -> Answer {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {

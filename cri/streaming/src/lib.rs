@@ -13,6 +13,7 @@ mod resize;
 mod server;
 #[doc(hidden)]
 pub mod spdy;
+mod state;
 mod status;
 mod tokens;
 

@@ -1,7 +1,7 @@
 //! The listener, and the URLs that lead to it.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::tokens::{Request, Tokens, UrlError};
+use crate::state::ServerState;
+use crate::tokens::{Request, UrlError};
 use crate::{AttachRequest, ExecRequest, PortForwardRequest, StreamBackend, http1};
 
 /// Connections that may be at their HTTP request; more wait in the kernel's queue.
@@ -36,20 +37,8 @@ pub enum StartError {
 /// The streaming server. It ends, with all its connections, when this is dropped.
 pub struct StreamServer {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     _stop: DropGuard,
-}
-
-pub(crate) struct Shared {
-    tokens: Mutex<Tokens>,
-    pub(crate) backend: Arc<dyn StreamBackend>,
-    pub(crate) stop: CancellationToken,
-}
-
-impl Shared {
-    pub(crate) fn tokens(&self) -> MutexGuard<'_, Tokens> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl StreamServer {
@@ -73,7 +62,7 @@ impl StreamServer {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let stop = CancellationToken::new();
-        let shared = Arc::new(Shared { tokens: Mutex::default(), backend, stop: stop.clone() });
+        let shared = Arc::new(ServerState::new(backend, stop.clone()));
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, _stop: stop.drop_guard() })
     }
@@ -114,7 +103,7 @@ impl StreamServer {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<ServerState>) {
     let requests = Arc::new(Semaphore::new(REQUESTS));
     loop {
         let next = async {
@@ -141,7 +130,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(connection: TcpStream, shared: Arc<Shared>) {
+async fn serve(connection: TcpStream, shared: Arc<ServerState>) {
     if let Err(error) = connection.set_nodelay(true) {
         tracing::debug!(%error, "streaming connection is gone");
         return;

@@ -7,10 +7,11 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-/// The workspace's directory.
+/// The workspace's directory: that of the run, since several working trees may share one build directory.
 pub fn root() -> PathBuf {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    dir.ancestors().nth(2).unwrap_or(dir).to_owned()
+    let dir = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let dir = PathBuf::from(dir);
+    dir.ancestors().nth(2).map_or(dir.clone(), Path::to_owned)
 }
 
 /// Why a crate depends on another.

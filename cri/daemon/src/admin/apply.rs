@@ -7,7 +7,7 @@ use cofferdam_netpolicy_watch::edit;
 use tonic::Status;
 
 use super::objects;
-use crate::serve::Daemon;
+use crate::daemon::Daemon;
 
 pub async fn apply(daemon: &Arc<Daemon>, request: ApplyRequest) -> Result<ApplyResponse, Status> {
     let objects = objects::edit(daemon, move |dir| edit::apply(dir, &request.file_name, &request.yaml)).await?;

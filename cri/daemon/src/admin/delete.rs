@@ -7,7 +7,7 @@ use cofferdam_netpolicy_watch::edit;
 use tonic::Status;
 
 use super::objects;
-use crate::serve::Daemon;
+use crate::daemon::Daemon;
 
 pub async fn delete(daemon: &Arc<Daemon>, request: DeleteRequest) -> Result<DeleteResponse, Status> {
     let objects = objects::edit(daemon, move |dir| edit::delete(dir, &request.file_name, &request.yaml)).await?;

@@ -9,7 +9,7 @@ use cofferdam_image::{ImageError, Limits};
 use tokio::io::AsyncWriteExt as _;
 use tonic::{Status, Streaming};
 
-use crate::serve::Daemon;
+use crate::daemon::Daemon;
 
 pub async fn load(daemon: &Arc<Daemon>, mut chunks: Streaming<ImageLoadRequest>) -> Result<ImageLoadResponse, Status> {
     let spooled = |error: std::io::Error| match error.kind() {

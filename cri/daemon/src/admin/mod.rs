@@ -20,7 +20,7 @@ use cofferdam_admin_api::v1::{
 };
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use crate::serve::Daemon;
+use crate::daemon::Daemon;
 
 /// The service over a daemon.
 pub struct AdminService(Arc<Daemon>);

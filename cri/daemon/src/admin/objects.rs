@@ -8,7 +8,7 @@ use cofferdam_admin_api::v1::{ObjectOutcome, ObjectRef, Outcome};
 use cofferdam_netpolicy_watch::edit::{self, EditError, Edited};
 use tonic::Status;
 
-use crate::serve::Daemon;
+use crate::daemon::Daemon;
 
 /// How long the new snapshot is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);

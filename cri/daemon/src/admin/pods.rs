@@ -3,7 +3,7 @@
 use cofferdam_admin_api::v1::{Pod, PodsResponse};
 use serde_json::Value;
 
-use crate::serve::Daemon;
+use crate::daemon::Daemon;
 
 pub fn pods(daemon: &Daemon) -> PodsResponse {
     PodsResponse { pods: daemon.runtime.pod_details().iter().map(pod).collect() }

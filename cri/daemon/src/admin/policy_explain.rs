@@ -4,7 +4,7 @@ use cofferdam_admin_api::v1::{Decision, PolicyExplainRequest, PolicyExplainRespo
 use cofferdam_netpolicy::{self as netpolicy, PolicyEngine as _, PolicyError};
 use tonic::Status;
 
-use crate::serve::Daemon;
+use crate::daemon::Daemon;
 
 pub fn explain(daemon: &Daemon, request: &PolicyExplainRequest) -> Result<PolicyExplainResponse, Status> {
     let explained = daemon.policy.controller.explain(&request.from, &request.to, &request.port);

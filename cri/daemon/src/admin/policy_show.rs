@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cofferdam_admin_api::v1::PolicyShowResponse;
 use tonic::Status;
 
-use crate::serve::Daemon;
+use crate::daemon::Daemon;
 
 pub async fn show(daemon: &Arc<Daemon>) -> Result<PolicyShowResponse, Status> {
     let daemon = daemon.clone();

@@ -6,7 +6,8 @@ use cofferdam_admin_api::v1::{Condition, StatusResponse};
 use cofferdam_netpolicy::PolicySource as _;
 use serde_json::Value;
 
-use crate::serve::{Daemon, without_effect};
+use crate::config::without_effect;
+use crate::daemon::Daemon;
 
 pub fn status(daemon: &Daemon) -> StatusResponse {
     let facts = daemon.runtime.node_details();

@@ -4,7 +4,7 @@ use cofferdam_admin_api::v1::{Tenant, TenantsResponse};
 use cofferdam_netpolicy::PolicySource as _;
 use cofferdam_tenant::{HostAccess, Isolation, SYSTEM_TENANT, TenantRegistry as _};
 
-use crate::serve::Daemon;
+use crate::daemon::Daemon;
 
 pub fn tenants(daemon: &Daemon) -> TenantsResponse {
     let snapshot = daemon.policy.source.snapshots().borrow().clone();

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use cofferdam_admin_api::v1::{ApplyRequest, ObjectOutcome, Outcome};
+use cofferdam_admin_api::v1::ApplyRequest;
 
 use super::connect::Clients;
 use super::error::CliError;
 use super::input::{Step, read};
+use super::outcome::{of_object, of_pod};
 use super::output::print;
 use super::pod::{self, Node, PodManifest};
 
@@ -28,7 +29,7 @@ pub async fn run(command: Command, socket: &Path) -> Result<u8, CliError> {
             let Some(yaml) = file.yaml(step) else { continue };
             let request = ApplyRequest { yaml, file_name: file.name.clone() };
             let answer = clients.admin.apply(request).await?.into_inner();
-            answer.objects.iter().try_for_each(|o| print(&line(o)))?;
+            answer.objects.iter().try_for_each(|o| print(&of_object(o)))?;
         }
     }
     if input.pods.is_empty() {
@@ -37,37 +38,12 @@ pub async fn run(command: Command, socket: &Path) -> Result<u8, CliError> {
     let node = Node::of(&mut clients).await?;
     for pod in &input.pods {
         let outcome = pod::run(&mut clients, &node, pod).await?;
-        print(&format!("pod {pod} {}", said(outcome)))?;
+        print(&format!("pod {pod} {}", of_pod(outcome)))?;
     }
     if let Some(note) = note(&input.pods) {
         eprintln!("{note}");
     }
     Ok(0)
-}
-
-/// A line for a pod's outcome.
-pub fn said(outcome: pod::Outcome) -> &'static str {
-    match outcome {
-        pod::Outcome::Created => "created",
-        pod::Outcome::Unchanged => "unchanged",
-        pod::Outcome::Deleted => "deleted",
-        pod::Outcome::Absent => "absent",
-    }
-}
-
-/// A line for an object's outcome.
-pub fn line(object: &ObjectOutcome) -> String {
-    let what = match object.outcome() {
-        Outcome::Created => "created",
-        Outcome::Changed => "changed",
-        Outcome::Unchanged => "unchanged",
-        Outcome::Deleted => "deleted",
-        Outcome::Absent => "absent",
-        Outcome::Unspecified => "done",
-    };
-    let of = object.object.clone().unwrap_or_default();
-    let name = if of.namespace.is_empty() { of.name } else { format!("{}/{}", of.namespace, of.name) };
-    format!("{} {name} {what}", of.kind.to_lowercase())
 }
 
 /// kubelet restarts containers; here there is none, and that is said rather than passed over.
@@ -82,8 +58,6 @@ fn note(pods: &[PodManifest]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use cofferdam_admin_api::v1::ObjectRef;
-
     use super::*;
 
     #[test]
@@ -97,16 +71,5 @@ mod tests {
         assert!(note(&[pod("")]).unwrap().contains("default/a"));
         assert!(note(&[pod("restartPolicy: OnFailure, ")]).is_some());
         assert!(note(&[pod("restartPolicy: Never, ")]).is_none());
-    }
-
-    #[test]
-    fn an_object_is_named_with_its_namespace_if_it_has_one() {
-        let object = |namespace: &str| ObjectOutcome {
-            object: Some(ObjectRef { kind: "NetworkPolicy".into(), namespace: namespace.into(), name: "n".into() }),
-            outcome: Outcome::Created.into(),
-            path: String::new(),
-        };
-        assert_eq!(line(&object("acme")), "networkpolicy acme/n created");
-        assert_eq!(line(&object("")), "networkpolicy n created");
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use super::connect::Clients;
 use super::error::CliError;
-use super::output::Format;
+use super::output::ListArgs;
 use super::{apply, config, delete, events, exec, image, logs, pods, policy, status, tenants, top, vm_image};
 use crate::serve::ServeArgs;
 
@@ -74,14 +74,6 @@ enum ClientCommand {
     Events(ListArgs),
     /// CPU and memory of containers
     Top(top::Command),
-}
-
-/// Of commands that show something.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// How to show it
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
 }
 
 /// What to do, by which runtime it needs.

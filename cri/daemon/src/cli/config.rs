@@ -6,8 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::error::CliError;
 use super::output::print;
-use crate::config::{Config, default_path, load};
-use crate::serve::supported;
+use crate::config::{Config, default_path, load, supported};
 
 /// `config`.
 #[derive(Debug, Subcommand)]

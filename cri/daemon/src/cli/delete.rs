@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use cofferdam_admin_api::v1::DeleteRequest;
 
-use super::apply::{line, said};
 use super::connect::Clients;
 use super::error::CliError;
 use super::input::{Step, read};
+use super::outcome::{of_object, of_pod};
 use super::output::print;
 use super::pod::{self, Node, PodManifest};
 
@@ -18,7 +18,7 @@ pub struct Command {
     /// A file, a directory (its *.yaml, *.yml and *.json), or - for standard input
     #[arg(short = 'f', long = "filename", required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
-    /// Seconds from SIGTERM to SIGKILL [default: each pod's own, 30]
+    /// Seconds from SIGTERM to SIGKILL [default: the pod's, else 30]
     #[arg(long, value_name = "SECONDS")]
     grace_period: Option<u32>,
 }
@@ -41,7 +41,7 @@ pub async fn run(command: Command, socket: &Path) -> Result<u8, CliError> {
             let Some(yaml) = file.yaml(step) else { continue };
             let request = DeleteRequest { yaml, file_name: file.name.clone() };
             let answer = clients.admin.delete(request).await?.into_inner();
-            answer.objects.iter().try_for_each(|o| print(&line(o)))?;
+            answer.objects.iter().try_for_each(|o| print(&of_object(o)))?;
         }
     }
     Ok(0)
@@ -49,5 +49,5 @@ pub async fn run(command: Command, socket: &Path) -> Result<u8, CliError> {
 
 async fn delete(mut clients: Clients, node: &Node, pod: &PodManifest, grace: Option<u32>) -> Result<(), CliError> {
     let outcome = pod::delete(&mut clients, node, pod.namespace(), &pod.metadata.name, grace).await?;
-    print(&format!("pod {pod} {}", said(outcome)))
+    print(&format!("pod {pod} {}", of_pod(outcome)))
 }

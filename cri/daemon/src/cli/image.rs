@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Subcommand;
 use cofferdam_admin_api::v1::ImageLoadRequest;
@@ -12,10 +11,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::args::ListArgs;
 use super::connect::Clients;
 use super::error::CliError;
-use super::output::{Show, bytes, print, short, show, table};
+use super::output::{ListArgs, Show, bytes, print, short, show, table};
+use super::pull::pull_with_progress;
 
 /// Of one message of a load: below gRPC's usual limit of 4 MiB.
 const CHUNK: usize = 1 << 20;
@@ -79,28 +78,6 @@ fn auth(creds: String) -> Result<cri::AuthConfig, CliError> {
         }
     };
     Ok(cri::AuthConfig { username, password, ..Default::default() })
-}
-
-/// Pulls; CRI tells nothing on the way, so that people see the time that it takes. The image's id.
-///
-/// # Errors
-/// The daemon's, which names the image.
-pub async fn pull_with_progress(
-    clients: &mut Clients,
-    image: &str,
-    auth: Option<cri::AuthConfig>,
-) -> Result<String, CliError> {
-    let spinner = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-        spinner.set_style(style);
-    }
-    spinner.set_message(format!("pulling {image}"));
-    spinner.enable_steady_tick(Duration::from_millis(120));
-    let spec = cri::ImageSpec { image: image.to_owned(), ..Default::default() };
-    let request = cri::PullImageRequest { image: Some(spec), auth, sandbox_config: None };
-    let answer = clients.images.pull_image(request).await;
-    spinner.finish_and_clear();
-    Ok(answer?.into_inner().image_ref)
 }
 
 async fn load(mut clients: Clients, path: PathBuf) -> Result<u8, CliError> {

@@ -8,12 +8,11 @@ use std::io::BufRead as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use cofferdam_cri_api::v1 as cri;
 
 use self::line::Line;
 use super::connect::Clients;
 use super::error::CliError;
-use super::target::{PodName, container};
+use super::target::{PodName, container, container_status};
 
 /// Options of `logs`.
 #[derive(Debug, Args)]
@@ -35,7 +34,7 @@ pub struct Command {
 /// Runs it. Standard output and error of the container are those of this program.
 pub async fn run(mut clients: Clients, command: Command) -> Result<u8, CliError> {
     let found = container(&mut clients, &command.pod, command.container.as_deref()).await?;
-    let status = status(&mut clients, &found.id).await?;
+    let status = container_status(&mut clients, &found.id).await?;
     if status.log_path.is_empty() {
         return Err(CliError::Other(format!("container {} keeps no log", found.id)));
     }
@@ -48,7 +47,7 @@ pub async fn run(mut clients: Clients, command: Command) -> Result<u8, CliError>
     while reader.read_until(b'\n', &mut text).map_err(CliError::io(&path))? > 0 && text.ends_with(b"\n") {
         match command.tail {
             None => Line::parse(&text).write()?,
-            Some(most) => keep(&mut last, std::mem::take(&mut text), most),
+            Some(most) => push_line(&mut last, std::mem::take(&mut text), most),
         }
         text.clear();
     }
@@ -61,14 +60,8 @@ pub async fn run(mut clients: Clients, command: Command) -> Result<u8, CliError>
     Ok(0)
 }
 
-async fn status(clients: &mut Clients, id: &str) -> Result<cri::ContainerStatus, CliError> {
-    let request = cri::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
-    let answer = clients.runtime.container_status(request).await?.into_inner();
-    answer.status.ok_or_else(|| CliError::Other(format!("container {id} has no status")))
-}
-
-/// Parts of one long line count as one.
-fn keep(last: &mut VecDeque<Vec<u8>>, text: Vec<u8>, most: usize) {
+/// Adds a line and drops the oldest over `most`; parts of one long line count as one.
+fn push_line(last: &mut VecDeque<Vec<u8>>, text: Vec<u8>, most: usize) {
     last.push_back(text);
     let whole = |texts: &VecDeque<Vec<u8>>| texts.iter().filter(|t| !Line::parse(t).partial).count();
     while whole(last) > most {
@@ -84,11 +77,11 @@ mod tests {
     fn the_tail_counts_lines_and_not_their_parts() {
         let mut last = VecDeque::new();
         for text in ["t stdout F one\n", "t stdout P tw\n", "t stdout F o\n", "t stdout F three\n"] {
-            keep(&mut last, text.as_bytes().to_vec(), 2);
+            push_line(&mut last, text.as_bytes().to_vec(), 2);
         }
         let all: Vec<String> = last.iter().map(|t| String::from_utf8_lossy(Line::parse(t).text).into_owned()).collect();
         assert_eq!(all, ["tw", "o", "three"]);
-        keep(&mut last, b"t stdout F x\n".to_vec(), 0);
+        push_line(&mut last, b"t stdout F x\n".to_vec(), 0);
         assert!(last.is_empty());
     }
 }

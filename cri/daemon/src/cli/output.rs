@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use chrono::{DateTime, SecondsFormat};
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
@@ -19,6 +19,14 @@ pub enum Format {
     Json,
     /// For programs
     Yaml,
+}
+
+/// Of commands that show something.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
 }
 
 /// Something that has a table and a structured form.

@@ -52,6 +52,16 @@ pub async fn container(clients: &mut Clients, pod: &PodName, name: Option<&str>)
     choose(clients.runtime.list_containers(request).await?.into_inner().containers, pod, name)
 }
 
+/// The status of a container.
+///
+/// # Errors
+/// The daemon's.
+pub async fn container_status(clients: &mut Clients, id: &str) -> Result<cri::ContainerStatus, CliError> {
+    let request = cri::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
+    let answer = clients.runtime.container_status(request).await?.into_inner();
+    answer.status.ok_or_else(|| CliError::Other(format!("container {id} has no status")))
+}
+
 fn container_name(container: &cri::Container) -> &str {
     container.metadata.as_ref().map_or("", |m| &m.name)
 }

@@ -2,6 +2,8 @@
 
 mod file;
 mod load;
+mod supported;
 
 pub use file::{CgroupDriver, ClusterSource, Config, Log, NetworkMode, Unlabelled, VmAccel};
 pub use load::{ConfigError, default_path, load};
+pub use supported::{log_filter, supported, without_effect};

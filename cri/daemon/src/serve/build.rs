@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use cofferdam_cri_api::v1::CgroupDriver;
 use cofferdam_cri_server::{Parts, Runtime, Settings, kept_pod_cidrs};
-use cofferdam_image::ImageService;
 use cofferdam_namespace::NamespaceFactory;
-use cofferdam_netpolicy::{PolicySnapshot, PolicySource as _};
+use cofferdam_netpolicy::PolicySource as _;
 use cofferdam_network::{BuiltinConfig, BuiltinNetwork};
 use cofferdam_pod_client::Launcher;
 use cofferdam_seccomp::Seccomp;
@@ -18,31 +17,10 @@ use cofferdam_tenant_registry::SnapshotRegistry;
 use cofferdam_vm::{Accel, VmConfig, VmFactory};
 
 use super::image_seam::NodeImages;
-use super::node::{self, Node};
-use super::policy::{self, Policy};
-use super::{cgroups, files, images};
+use super::node::Node;
+use super::{cgroups, files, images, policy};
 use crate::config::{self, Config};
-
-/// Everything that runs.
-pub struct Daemon {
-    /// The configuration that it was started with; what a reload has changed since is in `reloaded`.
-    pub config: Config,
-    /// The configuration in force as far as it can be reloaded.
-    pub reloaded: RwLock<Config>,
-    /// Behind the CRI services.
-    pub runtime: Arc<Runtime>,
-    /// Policy.
-    pub policy: Policy,
-    /// Tenants.
-    pub tenants: Arc<SnapshotRegistry<PolicySnapshot>>,
-    /// Images.
-    pub images: Arc<ImageService>,
-    /// VM sandboxes.
-    pub vms: Arc<VmFactory>,
-    /// When it was started.
-    pub started: SystemTime,
-    network: Arc<BuiltinNetwork>,
-}
+use crate::daemon::Daemon;
 
 /// Builds everything; nothing is changed in the kernel but the claim of the table.
 pub async fn build(config: Config, node: &Node) -> anyhow::Result<Daemon> {
@@ -125,18 +103,4 @@ fn factories(config: &Config) -> anyhow::Result<(Arc<NamespaceFactory>, Arc<VmFa
 fn shim() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("find the daemon's own program")?;
     Ok(own.parent().unwrap_or(Path::new("/")).join("cofferdam-shim"))
-}
-
-impl Daemon {
-    /// The end: pods go on without a daemon. With none left, nothing is left on the node.
-    pub async fn leave(&self) -> anyhow::Result<()> {
-        self.network.drain().await;
-        if self.runtime.has_sandboxes() {
-            tracing::info!("sandboxes go on; their rules stay in force");
-            return Ok(());
-        }
-        self.network.leave().await?;
-        self.policy.backend.shutdown().context("delete the nftables table")?;
-        node::release(&self.config)
-    }
 }

@@ -16,8 +16,9 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
-use super::{Daemon, socket};
+use super::socket;
 use crate::admin::AdminService;
+use crate::daemon::Daemon;
 
 /// kubelet's own limit for a message.
 const MESSAGE: usize = 16 << 20;

@@ -5,9 +5,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
-use crate::config::Log;
+use crate::config::{Log, log_filter};
 
-/// The level's handle.
+/// Changes the level of a log that has begun.
 pub struct Handle(reload::Handle<EnvFilter, Registry>);
 
 /// Begins to log.
@@ -15,18 +15,10 @@ pub struct Handle(reload::Handle<EnvFilter, Registry>);
 /// # Errors
 /// `[log] level` is no filter.
 pub fn start(config: &Log) -> anyhow::Result<Handle> {
-    let (filter, handle) = reload::Layer::new(filter(config)?);
+    let (filter, handle) = reload::Layer::new(log_filter(config)?);
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
     tracing_subscriber::registry().with(filter).with(lines).try_init().context("start the log")?;
     Ok(Handle(handle))
-}
-
-/// # Errors
-/// `[log] level` is no filter.
-pub(super) fn filter(config: &Log) -> anyhow::Result<EnvFilter> {
-    EnvFilter::builder()
-        .parse(&config.level)
-        .with_context(|| format!("log.level: {:?} is neither a level nor a filter", config.level))
 }
 
 impl Handle {
@@ -35,6 +27,6 @@ impl Handle {
     /// # Errors
     /// As for [`start`].
     pub fn set(&self, config: &Log) -> anyhow::Result<()> {
-        self.0.reload(filter(config)?).context("change the log's level")
+        self.0.reload(log_filter(config)?).context("change the log's level")
     }
 }

@@ -7,64 +7,33 @@
 //! This is the only place that knows implementations; everything else sees traits.
 
 mod addresses;
+mod args;
 mod build;
 mod cgroups;
 mod files;
 mod image_seam;
 mod images;
+mod leave;
 mod listen;
 mod log;
 mod node;
 mod policy;
 mod reaper;
 mod reexec;
-mod refuse;
 mod reload;
 mod socket;
 mod state_mount;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::config::{self, Config};
+use crate::config::without_effect;
+use crate::daemon::Daemon;
+use leave::leave;
 
-pub use build::Daemon;
+pub use args::ServeArgs;
 pub use reexec::reexec;
-pub use refuse::{check as supported, without_effect};
-
-/// What the command line says.
-#[derive(Debug, Clone, Default)]
-pub struct ServeArgs {
-    /// `--config`.
-    pub config: Option<PathBuf>,
-    /// `--root`.
-    pub root: Option<PathBuf>,
-    /// `--state`.
-    pub state: Option<PathBuf>,
-    /// `--socket`.
-    pub socket: Option<PathBuf>,
-}
-
-impl ServeArgs {
-    /// The configuration with what the command line overrides.
-    fn load(&self) -> anyhow::Result<Config> {
-        let mut config = config::load(self.config.as_deref())?;
-        let flags = [
-            ("--root", &self.root, &mut config.root),
-            ("--state", &self.state, &mut config.state),
-            ("--socket", &self.socket, &mut config.socket),
-        ];
-        for (flag, given, value) in flags {
-            if let Some(path) = given {
-                *value = std::path::absolute(path).with_context(|| format!("{flag} {}", path.display()))?;
-            }
-        }
-        refuse::check(&config)?;
-        Ok(config)
-    }
-}
 
 /// Runs the daemon until SIGTERM or SIGINT.
 ///
@@ -83,7 +52,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         Ok(serving) => serving,
         Err(error) => {
             // With pods, their rules stay in force; without, nothing of the try is left.
-            return Err(match daemon.leave().await {
+            return Err(match leave(&daemon).await {
                 Ok(()) => error,
                 Err(left) => error.context(format!("{left:#}")),
             });
@@ -103,7 +72,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     daemon.runtime.end_streams();
     serving.drain().await;
     socket::remove(&daemon.config.socket);
-    daemon.leave().await
+    leave(&daemon).await
 }
 
 /// From recovery to the first answer.

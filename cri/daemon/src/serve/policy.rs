@@ -11,16 +11,7 @@ use ipnetwork::IpNetwork;
 
 use super::{addresses, reexec};
 use crate::config::{Config, Unlabelled};
-
-/// The parts of policy.
-pub struct Policy {
-    /// Cluster objects.
-    pub source: DirectorySource,
-    /// The kernel's table.
-    pub backend: Arc<NftBackend>,
-    /// The engine.
-    pub controller: Arc<Controller>,
-}
+use crate::daemon::Policy;
 
 /// What of the configuration goes into the snapshots.
 pub fn source_config(config: &Config) -> SourceConfig {

@@ -2,8 +2,10 @@
 
 use std::sync::PoisonError;
 
-use super::{Daemon, ServeArgs, log, policy};
+use super::args::ServeArgs;
+use super::{log, policy};
 use crate::config::Config;
+use crate::daemon::Daemon;
 
 /// Reads the configuration again. One that is wrong changes nothing.
 pub async fn reload(args: &ServeArgs, daemon: &Daemon, log: &log::Handle) {

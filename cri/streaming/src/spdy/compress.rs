@@ -3,7 +3,8 @@
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::dictionary::dictionary;
-use super::{DecodeError, Headers};
+use super::error::DecodeError;
+use super::headers::Headers;
 
 /// Most that one block may inflate to, bytes; real ones have less than 200. Bounds a zip bomb.
 pub(super) const MAX_INFLATED: usize = 64 * 1024;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::Frame;
+use super::queue::{Chunk, Inbound};
 use super::shared::{Message, Shared};
 use super::window::ReceiveWindow;
 
@@ -20,25 +21,6 @@ pub(super) const STREAM_ROOM: usize = 128 * 1024;
 
 /// How often a peer is probed while its data finds no room.
 const PROBE: Duration = Duration::from_secs(3);
-
-/// The session's end.
-#[derive(Clone)]
-pub(super) struct Inbound {
-    pub(super) queue: mpsc::UnboundedSender<Chunk>,
-    pub(super) room: Arc<Semaphore>,
-}
-
-impl Inbound {
-    /// The reader is gone.
-    pub(super) fn is_unread(&self) -> bool {
-        self.queue.is_closed()
-    }
-}
-
-pub(super) struct Chunk {
-    pub(super) data: Bytes,
-    pub(super) _room: [OwnedSemaphorePermit; 2],
-}
 
 /// Reads what the peer sends on a stream. The end comes with its FIN, with a reset, and with the end of the session.
 pub(crate) struct StreamRead {

@@ -11,14 +11,16 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::inbound::Inbound;
-use super::window::{Overflow, ReceiveWindow, SendWindow};
-use super::{Frame, INITIAL_WINDOW};
+use super::codes::reset;
+use super::frame::Frame;
+use super::queue::Inbound;
+use super::window::{INITIAL_WINDOW, Overflow, ReceiveWindow, SendWindow};
 
 /// Bytes of frames that may wait to be written.
 const OUT_ROOM: usize = 256 * 1024;
 /// Received bytes that all streams together may hold unread.
 pub(super) const IN_ROOM: usize = 4 * 1024 * 1024;
+
 /// To the task that writes.
 pub(super) enum Message {
     /// A frame, and the room it takes until it is written.
@@ -228,7 +230,7 @@ impl Shared {
         self.grown.notify_waiters();
         match grown {
             Err(Overflow) if id != 0 => {
-                self.reset(id, super::reset::FLOW_CONTROL_ERROR);
+                self.reset(id, reset::FLOW_CONTROL_ERROR);
                 Ok(())
             }
             other => other,

@@ -1,6 +1,7 @@
 //! Flow control windows (SPDY/3.1, 2.6.8), pure.
 
-use super::INITIAL_WINDOW;
+/// Window of a stream and of the session before anything changes it, bytes (SPDY/3.1, 2.6.8).
+pub(super) const INITIAL_WINDOW: u32 = 64 * 1024;
 
 /// Largest window.
 const MAX: i64 = (1 << 31) - 1;

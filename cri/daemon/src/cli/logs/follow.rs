@@ -11,9 +11,9 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
 use super::line::Line;
-use super::status;
 use crate::cli::connect::Clients;
 use crate::cli::error::CliError;
+use crate::cli::target::container_status;
 
 /// How often the container is looked at while it writes nothing: its end changes no file.
 const QUIET: Duration = Duration::from_millis(500);
@@ -52,7 +52,7 @@ pub async fn follow(
 }
 
 async fn ended(clients: &mut Clients, id: &str) -> Result<bool, CliError> {
-    match status(clients, id).await {
+    match container_status(clients, id).await {
         Ok(status) => {
             Ok(!matches!(status.state(), ContainerState::ContainerRunning | ContainerState::ContainerCreated))
         }

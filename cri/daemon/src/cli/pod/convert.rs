@@ -1,38 +1,24 @@
-//! From a Pod to the messages of CRI. Pure: what is the node's own is in [`Placement`].
+//! From a Pod to the messages of CRI. Pure: what the node decides is in [`Placement`].
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cofferdam_cri_api::v1 as cri;
 use sha2::{Digest as _, Sha256};
 
 use super::expand::expand;
 use super::manifest::{Container, DnsPolicy, PodManifest, Propagation, Protocol, Volume};
+use super::placement::Placement;
 use super::{resources, security};
 
 /// What `apply` knows its pods by: a digest of the manifest.
 pub(super) const APPLIED: &str = "cofferdam.dev/applied";
-/// kubelet's, of a container: its ports as JSON.
+/// The annotation by which kubelet gives a container's ports, as JSON.
 const PORTS: &str = "io.kubernetes.container.ports";
-/// kubelet's, of a container: seconds from SIGTERM to SIGKILL.
+/// The annotation by which kubelet gives a container's seconds from SIGTERM to SIGKILL.
 pub(super) const GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
 /// Kubernetes' default for it.
 pub(super) const DEFAULT_GRACE: u32 = 30;
-
-/// Where on this node a pod is put.
-#[derive(Debug, Clone)]
-pub(super) struct Placement {
-    /// A new one for each run of a pod.
-    pub uid: String,
-    /// Of its logs.
-    pub log_directory: PathBuf,
-    /// Its directory below kubelet's root: volumes.
-    pub directory: PathBuf,
-    /// First id on the host of its user namespace, if it has one.
-    pub first_host_id: Option<u32>,
-    /// The node's memory, bytes.
-    pub node_memory: u64,
-}
 
 /// Digest of what the file says; its comments and its layout do not count.
 pub(super) fn digest(pod: &PodManifest) -> String {
@@ -44,11 +30,6 @@ pub(super) fn digest(pod: &PodManifest) -> String {
 pub(super) fn handler(pod: &PodManifest) -> String {
     let class = pod.spec.runtime_class_name.as_deref().unwrap_or_default();
     class.strip_prefix("cofferdam-").unwrap_or(class).to_owned()
-}
-
-/// The directory of an emptyDir.
-pub(super) fn empty_dir(placement: &Placement, volume: &str) -> PathBuf {
-    placement.directory.join("volumes/kubernetes.io~empty-dir").join(volume)
 }
 
 /// The sandbox.
@@ -66,7 +47,7 @@ pub(super) fn sandbox(pod: &PodManifest, placement: &Placement) -> cri::PodSandb
     annotations.insert(PORTS.to_owned(), ports(&spec.containers));
     cri::PodSandboxConfig {
         metadata: Some(cri::PodSandboxMetadata { name, uid: placement.uid.clone(), namespace, attempt: 0 }),
-        // The node's own name with the node's network, as kubelet has it: none of the pod's.
+        // With the node's network the name is the node's, as with kubelet.
         hostname: if spec.host_network { String::new() } else { hostname(pod) },
         log_directory: text(&placement.log_directory),
         dns_config: dns(pod),
@@ -184,7 +165,7 @@ fn mount(pod: &PodManifest, mount: &super::manifest::VolumeMount, placement: &Pl
     let volume: &Volume = pod.spec.volumes.iter().find(|v| v.name == mount.name)?;
     let host_path = match &volume.host_path {
         Some(host) => host.path.clone(),
-        None => text(&empty_dir(placement, &volume.name)),
+        None => text(&placement.empty_dir(&volume.name)),
     };
     let propagation = match mount.mount_propagation {
         Propagation::None => cri::MountPropagation::PropagationPrivate,

@@ -4,8 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use super::convert::{Placement, empty_dir};
 use super::manifest::{HostPath, HostPathType, PodManifest};
+use super::placement::Placement;
 use crate::cli::error::CliError;
 
 /// Makes what the pod's messages name.
@@ -16,7 +16,7 @@ pub(super) fn make(pod: &PodManifest, placement: &Placement) -> Result<(), CliEr
         match &volume.host_path {
             Some(host) => host_path(host)?,
             None => {
-                let dir = empty_dir(placement, &volume.name);
+                let dir = placement.empty_dir(&volume.name);
                 fs::create_dir_all(&dir).map_err(CliError::io(&dir))?;
                 // As kubelet's: the containers may run as anybody.
                 fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).map_err(CliError::io(&dir))?;
@@ -26,7 +26,7 @@ pub(super) fn make(pod: &PodManifest, placement: &Placement) -> Result<(), CliEr
     Ok(())
 }
 
-/// Removes what is the pod's own. The data of emptyDir go with the pod; so do its logs.
+/// Removes what belongs to the pod alone: the data of its emptyDir volumes and its logs.
 pub(super) fn remove(log_directory: &Path, directory: &Path) -> Result<(), CliError> {
     for path in [log_directory, directory] {
         match fs::remove_dir_all(path) {
@@ -84,7 +84,7 @@ mod tests {
             node_memory: 0,
         };
         make(&pod("emptyDir: {}"), &at).unwrap();
-        let mode = fs::metadata(empty_dir(&at, "v")).unwrap().permissions().mode();
+        let mode = fs::metadata(at.empty_dir("v")).unwrap().permissions().mode();
         assert!(at.log_directory.is_dir() && mode & 0o777 == 0o777);
         remove(&at.log_directory, &at.directory).unwrap();
         remove(&at.log_directory, &at.directory).unwrap();

@@ -1,6 +1,7 @@
 //! A Pod as a file says it, and nothing else: a field that is not here is refused by name.
 
 mod container;
+mod seccomp;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +10,9 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 pub use container::{Container, Port, Propagation, Protocol, PullPolicy, Resources, VolumeMount};
+pub use seccomp::{Seccomp, SeccompType};
 
-/// A Pod.
+/// The document.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct PodManifest {
@@ -18,13 +20,13 @@ pub struct PodManifest {
     pub(super) _kind: IgnoredAny,
     /// `v1`.
     pub api_version: String,
-    /// Metadata.
+    /// Name, namespace, labels.
     pub metadata: Metadata,
-    /// Spec.
+    /// What to run.
     pub spec: PodSpec,
 }
 
-/// Metadata.
+/// Its name, and what it is labelled with.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Metadata {
@@ -36,7 +38,7 @@ pub struct Metadata {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Spec of a Pod.
+/// What to run, and how.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct PodSpec {
@@ -99,7 +101,7 @@ pub struct DnsOption {
     pub value: Option<String>,
 }
 
-/// Of the whole pod.
+/// The security context of the whole pod.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct PodSecurity {
@@ -112,7 +114,7 @@ pub struct PodSecurity {
     pub sysctls: Vec<Sysctl>,
 }
 
-/// Whether the image's groups count.
+/// Whether groups that the image gives its user count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum GroupsPolicy {
     #[default]
@@ -126,22 +128,6 @@ pub enum GroupsPolicy {
 pub struct Sysctl {
     pub name: String,
     pub value: String,
-}
-
-/// A seccomp profile.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Seccomp {
-    pub r#type: SeccompType,
-    pub localhost_profile: Option<String>,
-}
-
-/// Kinds of profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-pub enum SeccompType {
-    RuntimeDefault,
-    Unconfined,
-    Localhost,
 }
 
 /// A volume: exactly one of the two.

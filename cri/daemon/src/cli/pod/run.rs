@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use cofferdam_cri_api::v1 as cri;
 
-use super::convert::{APPLIED, DEFAULT_GRACE, GRACE, Placement};
+use super::convert::{APPLIED, DEFAULT_GRACE, GRACE};
 use super::manifest::{Container, PodManifest, PullPolicy};
+use super::placement::Placement;
 use super::{convert, files, security};
 use crate::cli::connect::Clients;
 use crate::cli::error::CliError;
-use crate::cli::image::pull_with_progress;
+use crate::cli::pull::pull_with_progress;
 
-/// Where the daemon keeps its things, and kubelet its own.
+/// Where the daemon and kubelet keep files of pods on this node.
 #[derive(Debug, Clone)]
 pub struct Node {
     root: PathBuf,

@@ -3,8 +3,8 @@
 use cofferdam_cri_api::v1 as cri;
 use cri::security_profile::ProfileType;
 
-use super::convert::Placement;
 use super::manifest::{Container, GroupsPolicy, PodManifest, Seccomp, SeccompType};
+use super::placement::Placement;
 
 /// Ids in a user namespace, as with kubelet.
 pub(super) const USER_IDS: u32 = 65536;
@@ -53,7 +53,7 @@ fn namespaces(pod: &PodManifest, placement: &Placement) -> cri::NamespaceOption 
     }
 }
 
-/// Of the sandbox.
+/// The sandbox's.
 pub(super) fn sandbox(pod: &PodManifest, placement: &Placement) -> cri::LinuxSandboxSecurityContext {
     let security = &pod.spec.security_context;
     cri::LinuxSandboxSecurityContext {
@@ -69,7 +69,7 @@ pub(super) fn sandbox(pod: &PodManifest, placement: &Placement) -> cri::LinuxSan
     }
 }
 
-/// Of a container; what it does not say, the pod says.
+/// A container's; what it does not say, the pod says.
 pub(super) fn container(
     pod: &PodManifest,
     container: &Container,

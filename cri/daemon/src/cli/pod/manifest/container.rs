@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Seccomp;
+use super::seccomp::Seccomp;
 
-/// A container.
+/// The container.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Container {
@@ -71,7 +71,7 @@ fn is_zero(port: &u16) -> bool {
     *port == 0
 }
 
-/// Of a port.
+/// The transport protocol of a port.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {
@@ -93,7 +93,7 @@ pub struct VolumeMount {
     pub mount_propagation: Propagation,
 }
 
-/// Of a mount.
+/// Whether mounts made later are seen on the other side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Propagation {
     #[default]
@@ -118,7 +118,7 @@ pub struct Amounts {
     pub memory: Option<String>,
 }
 
-/// Of a container.
+/// The security context of one container.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct ContainerSecurity {
@@ -132,7 +132,7 @@ pub struct ContainerSecurity {
     pub seccomp_profile: Option<Seccomp>,
 }
 
-/// Beside the usual ones.
+/// Capabilities beside those that every container has.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capabilities {

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use rustix::fs::Timespec;
 use tar::{EntryType, Header};
 
-use crate::pax::{self, Records, time};
+use super::pax::{self, Records, time};
 
 /// Long names and PAX records of one entry (as in Go).
 const MAX_EXTENSION: u64 = 1 << 20;

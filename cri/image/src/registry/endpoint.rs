@@ -6,9 +6,9 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue,
 use reqwest::{Certificate, Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 
+use super::auth::{Challenge, Credentials, basic, challenge};
+use super::hosts::Endpoint;
 use crate::ImageError;
-use crate::auth::{Challenge, Credentials, basic, challenge};
-use crate::hosts::Endpoint;
 
 /// How often one request is tried, and the pause before the second try, which doubles.
 const TRIES: u32 = 4;

@@ -1,4 +1,4 @@
-//! Names of entries, and single steps on files: each by a directory's descriptor and a name that is never followed.
+//! Names and metadata of entries, and single steps on files: each by a directory's descriptor and a name that is never followed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -7,11 +7,19 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::tree::Meta;
-use crate::unpack::{Refusal, RefusalKind};
+use super::report::{Refusal, RefusalKind};
 
 /// A path below the root, its components.
 pub(crate) type Path<'a> = [&'a [u8]];
+
+/// What an entry says of its file.
+pub(crate) struct Meta {
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: u32,
+    pub mtime: Timespec,
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
 
 /// The components of an entry's name below the root. A leading `/` means the root; `..` is refused.
 pub(crate) fn path_of(name: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
@@ -44,7 +52,8 @@ pub(crate) fn invalid(path: &Path, text: &str) -> Refusal {
     Refusal { kind: RefusalKind::Invalid, text: format!("layer entry {:?} {text}", lossy(path)) }
 }
 
-pub(crate) fn at(path: &Path, step: &str, error: Errno) -> Refusal {
+/// A step on an entry that the kernel refuses.
+pub(crate) fn failed(path: &Path, step: &str, error: Errno) -> Refusal {
     let kind = match error {
         Errno::NOSPC | Errno::DQUOT => RefusalKind::Exhausted,
         Errno::IO | Errno::ROFS | Errno::NOMEM | Errno::MFILE | Errno::NFILE => RefusalKind::Failed,
@@ -118,7 +127,8 @@ pub(crate) fn set_meta(fd: BorrowedFd<'_>, meta: &Meta) -> Result<(), Errno> {
     Ok(())
 }
 
-pub(crate) fn both(time: Timespec) -> Timestamps {
+/// One time for access and change.
+pub(crate) fn both_times(time: Timespec) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 

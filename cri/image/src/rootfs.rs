@@ -1,17 +1,14 @@
-//! Writable layers of containers.
+//! Writable layers of containers: made, measured, removed.
 //!
 //! `layers.json` is written before the directories it stands for; a snapshot without it was never handed out.
 
-use std::collections::HashMap;
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
 
-use crate::state::Store;
-use crate::usage::{Usage, measure};
+use crate::store::{Snapshot, Store, measure};
 use crate::{ImageError, files, names};
 
 /// What an overlay of a container is made of.
@@ -21,50 +18,21 @@ pub struct Rootfs {
     pub lowerdirs: Vec<PathBuf>,
     /// The writable layer.
     pub upper: PathBuf,
-    /// Overlay's own; on the same file system.
+    /// Where overlay prepares files; on the same file system.
     pub work: PathBuf,
 }
 
-/// A writable layer in memory.
-pub(crate) struct Snapshot {
-    /// Hex of the diff ids, top first, each once.
-    pub layers: Vec<String>,
-    pub usage: Usage,
-    measured: Option<Instant>,
-}
-
-/// Measuring walks the files.
-const MEASURE_EVERY: Duration = Duration::from_secs(10);
-const EMPTY: Usage = Usage { bytes: 4096, inodes: 1 };
-
-impl Snapshot {
-    /// Those on disk. One that was never handed out is removed.
-    pub fn load_all(root: &Path) -> std::io::Result<HashMap<String, Snapshot>> {
-        let mut found = HashMap::new();
-        let dir = root.join("snapshots");
-        for name in files::names(&dir)?.into_iter().filter(|name| !name.starts_with('.')) {
-            let layers =
-                std::fs::read(dir.join(&name).join("layers.json")).ok().and_then(|b| serde_json::from_slice(&b).ok());
-            match layers {
-                Some(layers) => drop(found.insert(name, Snapshot { layers, usage: EMPTY, measured: None })),
-                None => files::remove_tree(&dir.join(&name))?,
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Blocking.
+/// Makes a container's writable layer, or finds the one that it has. Blocking.
 pub(crate) fn prepare(store: &Arc<Store>, container: &str, image_id: &str) -> Result<Rootfs, ImageError> {
     check(container)?;
     let dir = store.root().join("snapshots").join(container);
     let (layers, old) = {
         let mut state = store.lock();
-        let image = state.document.images.get(image_id);
+        let image = state.metadata.images.get(image_id);
         let image = image.ok_or_else(|| ImageError::NotFound(format!("image {image_id:?} not found")))?;
         let layers = stack(&image.layers)?;
         // From here on no sweep takes them.
-        let snapshot = Snapshot { layers: layers.clone(), usage: EMPTY, measured: Some(Instant::now()) };
+        let snapshot = Snapshot::new(layers.clone());
         (layers, state.snapshots.insert(container.to_owned(), snapshot))
     };
     if old.is_some_and(|old| old.layers != layers) {
@@ -110,7 +78,7 @@ fn stack(diff_ids: &[String]) -> Result<Vec<String>, ImageError> {
     Ok(layers)
 }
 
-/// Blocking, but the files of a large layer go after the answer.
+/// Removes a writable layer. Blocking, but the files of a large layer go after the answer.
 pub(crate) fn remove(store: &Arc<Store>, container: &str) -> Result<(), ImageError> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     check(container)?;
@@ -135,8 +103,7 @@ pub(crate) fn refresh(store: &Arc<Store>) {
     static RUNNING: AtomicBool = AtomicBool::new(false);
     let stale: Vec<String> = {
         let state = store.lock();
-        let stale = |s: &Snapshot| s.measured.is_none_or(|at| at.elapsed() > MEASURE_EVERY);
-        state.snapshots.iter().filter(|(_, s)| stale(s)).map(|(name, _)| name.clone()).collect()
+        state.snapshots.iter().filter(|(_, s)| s.is_stale()).map(|(name, _)| name.clone()).collect()
     };
     if stale.is_empty() || RUNNING.swap(true, SeqCst) {
         return;
@@ -146,7 +113,7 @@ pub(crate) fn refresh(store: &Arc<Store>) {
         for name in stale {
             let usage = measure(&store.root().join("snapshots").join(&name).join("upper"));
             if let Some(snapshot) = store.lock().snapshots.get_mut(&name) {
-                (snapshot.usage, snapshot.measured) = (usage, Some(Instant::now()));
+                snapshot.measured(usage);
             }
         }
         RUNNING.store(false, SeqCst);

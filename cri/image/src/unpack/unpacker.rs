@@ -5,10 +5,9 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, XattrFlags};
-use serde::{Deserialize, Serialize};
-
+use super::report::{Limits, Refusal, Report};
 use crate::ImageError;
+use rustix::fs::{Mode, OFlags, ResolveFlags, XattrFlags};
 
 /// The program that unpacks one layer: it must hand what follows `args` to [`crate::unpack_main`].
 #[derive(Debug, Clone)]
@@ -17,62 +16,6 @@ pub struct Helper {
     pub program: PathBuf,
     /// Its first arguments, such as the name of a hidden subcommand.
     pub args: Vec<String>,
-}
-
-/// What one layer may need at most.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes, unpacked.
-    pub bytes: u64,
-    /// Files, directories, links.
-    pub inodes: u64,
-    /// Unpacked bytes for each compressed one, once 256 MiB are unpacked.
-    pub ratio: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { bytes: 64 << 30, inodes: 4_000_000, ratio: 500 }
-    }
-}
-
-/// What the child says on its standard output when it is done.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Report {
-    /// Digest of the uncompressed tar.
-    pub diff_id: String,
-    /// Bytes on disk, about.
-    pub bytes: u64,
-    /// Inodes.
-    pub inodes: u64,
-    /// Directories that hide what lies below them in lower layers; raw bytes.
-    pub opaque: Vec<Vec<u8>>,
-    /// Device nodes that were left out.
-    pub devices: u64,
-}
-
-/// Why the child could not.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Refusal {
-    pub kind: RefusalKind,
-    pub text: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum RefusalKind {
-    Invalid,
-    Exhausted,
-    Failed,
-}
-
-impl From<Refusal> for ImageError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal.kind {
-            RefusalKind::Invalid => ImageError::Invalid(refusal.text),
-            RefusalKind::Exhausted => ImageError::Exhausted(refusal.text),
-            RefusalKind::Failed => ImageError::Failed(refusal.text),
-        }
-    }
 }
 
 /// A report longer than this is nonsense.

@@ -8,20 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawMode, Timespec, Uid};
 use rustix::io::Errno;
 
-use crate::child::Failure;
-use crate::tree_ops::{
-    Path, at, both, invalid, is_whiteout, join, link_target, lossy, open_dir, open_in_root, remove, set_meta, write_all,
+use super::report::{Failure, Limits, Refusal, RefusalKind};
+use super::steps::{
+    Meta, Path, both_times, failed, invalid, is_whiteout, join, link_target, lossy, open_dir, open_in_root, remove,
+    set_meta, write_all,
 };
-use crate::unpack::{Limits, Refusal, RefusalKind};
-
-/// What an entry says of its file.
-pub(crate) struct Meta {
-    pub uid: u32,
-    pub gid: u32,
-    pub mode: u32,
-    pub mtime: Timespec,
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-}
 
 /// What was made.
 pub(crate) struct Done {
@@ -53,16 +44,16 @@ impl Tree {
     /// The tree below `/` of this process.
     pub fn open(limits: &Limits) -> Result<Self, Refusal> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open("/", flags, Mode::empty()).map_err(|e| at(&[], "open", e))?;
-        rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755)).map_err(|e| at(&[], "chmod", e))?;
-        rustix::fs::fchown(&root, Some(Uid::ROOT), Some(Gid::ROOT)).map_err(|e| at(&[], "chown", e))?;
+        let root = rustix::fs::open("/", flags, Mode::empty()).map_err(|e| failed(&[], "open", e))?;
+        rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755)).map_err(|e| failed(&[], "chmod", e))?;
+        rustix::fs::fchown(&root, Some(Uid::ROOT), Some(Gid::ROOT)).map_err(|e| failed(&[], "chown", e))?;
         let (times, opaque) = (Vec::new(), BTreeSet::new());
         Ok(Tree { root, last: None, limits: *limits, bytes: 0, inodes: 1, devices: 0, times, opaque })
     }
 
     /// Gives the root its metadata.
     pub fn root(&mut self, meta: &Meta) -> Result<(), Refusal> {
-        set_meta(self.root.as_fd(), meta).map_err(|e| at(&[], "set metadata", e))?;
+        set_meta(self.root.as_fd(), meta).map_err(|e| failed(&[], "set metadata", e))?;
         self.times.push((b".".to_vec(), meta.mtime));
         Ok(())
     }
@@ -82,12 +73,12 @@ impl Tree {
             }
             size += n as u64;
             self.charge(n as u64, 0)?;
-            write_all(&file, &buffer[..n]).map_err(|e| at(&join(dir, name), "write", e))?;
+            write_all(&file, &buffer[..n]).map_err(|e| failed(&join(dir, name), "write", e))?;
         }
         // Blocks are whole.
         self.charge(size.next_multiple_of(4096) - size, 0)?;
-        set_meta(file.as_fd(), meta).map_err(|e| at(&join(dir, name), "set metadata", e))?;
-        rustix::fs::futimens(&file, &both(meta.mtime)).map_err(|e| at(&join(dir, name), "set time", e))?;
+        set_meta(file.as_fd(), meta).map_err(|e| failed(&join(dir, name), "set metadata", e))?;
+        rustix::fs::futimens(&file, &both_times(meta.mtime)).map_err(|e| failed(&join(dir, name), "set time", e))?;
         Ok(())
     }
 
@@ -99,7 +90,7 @@ impl Tree {
             Ok(fd) => fd,
             Err(_) => self.make_directory(dir, name)?,
         };
-        set_meta(fd.as_fd(), meta).map_err(|e| at(&path, "set metadata", e))?;
+        set_meta(fd.as_fd(), meta).map_err(|e| failed(&path, "set metadata", e))?;
         self.charge(4096, 0)?;
         self.times.push((path.join(&b'/'), meta.mtime));
         Ok(())
@@ -118,7 +109,7 @@ impl Tree {
                 self.opaque.insert(path.join(&b'/'));
             }
             // Without an entry of its own it belongs to root.
-            rustix::fs::fchown(&fd, Some(Uid::ROOT), Some(Gid::ROOT)).map_err(|e| at(&path, "chown", e))?;
+            rustix::fs::fchown(&fd, Some(Uid::ROOT), Some(Gid::ROOT)).map_err(|e| failed(&path, "chown", e))?;
             Ok(fd)
         })
     }
@@ -136,7 +127,7 @@ impl Tree {
             return Err(invalid(&path, "is a hard link to the root"));
         };
         let old_parent = open_in_root(&self.root, &old_dir.join(&b'/'))
-            .map_err(|e| at(&path, &format!("find the hard link's target {:?}", lossy(target)), e))?;
+            .map_err(|e| failed(&path, &format!("find the hard link's target {:?}", lossy(target)), e))?;
         if target == path.as_slice() {
             return Ok(());
         }
@@ -153,7 +144,7 @@ impl Tree {
         let mode = Mode::from_raw_mode(meta.mode as RawMode);
         let path = join(dir, name);
         // The name was made just now and nobody else is here: it is no link.
-        rustix::fs::chmodat(self.parent(dir)?, name, mode, AtFlags::empty()).map_err(|e| at(&path, "chmod", e))
+        rustix::fs::chmodat(self.parent(dir)?, name, mode, AtFlags::empty()).map_err(|e| failed(&path, "chmod", e))
     }
 
     /// Hides a name of lower layers. What this layer itself has under that name stays.
@@ -168,7 +159,7 @@ impl Tree {
             Err(Errno::NOENT) => self.replace(dir, name, |parent, name| {
                 rustix::fs::mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), rustix::fs::makedev(0, 0))
             }),
-            Err(e) => Err(at(&path, "look up", e)),
+            Err(e) => Err(failed(&path, "look up", e)),
         }
     }
 
@@ -189,11 +180,11 @@ impl Tree {
         self.last = None;
         for (path, time) in self.times.drain(..) {
             match open_in_root(&self.root, &path) {
-                Ok(dir) => rustix::fs::utimensat(&dir, ".", &both(time), AtFlags::empty())
-                    .map_err(|e| at(&[&path], "set time", e))?,
+                Ok(dir) => rustix::fs::utimensat(&dir, ".", &both_times(time), AtFlags::empty())
+                    .map_err(|e| failed(&[&path], "set time", e))?,
                 // Replaced later in the same layer.
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(e) => return Err(at(&[&path], "set time", e)),
+                Err(e) => return Err(failed(&[&path], "set time", e)),
             }
         }
         let opaque = self.opaque.into_iter().collect();
@@ -222,13 +213,13 @@ impl Tree {
         let parent = self.parent(dir)?;
         match make(parent, name) {
             Err(Errno::EXIST) => {
-                remove(parent, name, 0).map_err(|e| at(&join(dir, name), "replace", e))?;
-                let made = make(parent, name).map_err(|e| at(&join(dir, name), "make", e));
+                remove(parent, name, 0).map_err(|e| failed(&join(dir, name), "replace", e))?;
+                let made = make(parent, name).map_err(|e| failed(&join(dir, name), "make", e));
                 // It may have been the directory that the cache holds, or lie above it.
                 self.last = None;
                 made
             }
-            other => other.map_err(|e| at(&join(dir, name), "make", e)),
+            other => other.map_err(|e| failed(&join(dir, name), "make", e)),
         }
     }
 
@@ -237,9 +228,9 @@ impl Tree {
         let path = join(dir, name);
         let parent = self.parent(dir)?;
         rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| at(&path, "chown", e))?;
-        rustix::fs::utimensat(parent, name, &both(meta.mtime), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| at(&path, "set time", e))
+            .map_err(|e| failed(&path, "chown", e))?;
+        rustix::fs::utimensat(parent, name, &both_times(meta.mtime), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| failed(&path, "set time", e))
     }
 
     /// The directory with that path, made if it is missing.
@@ -249,7 +240,7 @@ impl Tree {
             let fd = match open_in_root(&self.root, &path) {
                 Ok(fd) => fd,
                 Err(Errno::NOENT | Errno::NOTDIR) => self.make_parents(dir, 0)?,
-                Err(e) => return Err(at(dir, "open the directory", e)),
+                Err(e) => return Err(failed(dir, "open the directory", e)),
             };
             self.last = Some((path, fd));
         }
@@ -265,7 +256,7 @@ impl Tree {
             if open_in_root(&self.root, &path.join(&b'/')).is_ok() {
                 continue;
             }
-            let parent = open_in_root(&self.root, &upper.join(&b'/')).map_err(|e| at(path, "open", e))?;
+            let parent = open_in_root(&self.root, &upper.join(&b'/')).map_err(|e| failed(path, "open", e))?;
             match rustix::fs::readlinkat(&parent, name, Vec::new()) {
                 // A link to a directory that only a lower layer has: it is made where the link points.
                 Ok(text) if links < MAX_LINKS => {
@@ -273,13 +264,13 @@ impl Tree {
                     let parts: Vec<&[u8]> = target.iter().map(Vec::as_slice).collect();
                     self.make_parents(&parts, links + 1)?;
                 }
-                Ok(_) => return Err(at(path, "follow", Errno::LOOP)),
+                Ok(_) => return Err(failed(path, "follow", Errno::LOOP)),
                 Err(Errno::NOENT) => drop(self.make_directory(upper, name)?),
                 Err(Errno::INVAL) if is_whiteout(parent.as_fd(), name) => drop(self.make_directory(upper, name)?),
                 Err(_) => return Err(invalid(path, "is no directory, but another entry lies below it")),
             }
         }
         self.last = None;
-        open_in_root(&self.root, &dir.join(&b'/')).map_err(|e| at(dir, "open the directory", e))
+        open_in_root(&self.root, &dir.join(&b'/')).map_err(|e| failed(dir, "open the directory", e))
     }
 }

@@ -3,11 +3,12 @@
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
-use crate::decode::Decoder;
-use crate::stream::Stream;
-use crate::tree::Tree;
-use crate::unpack::{Limits, Refusal, RefusalKind, Report};
-use crate::{confine, entry, names};
+use super::decode::Decoder;
+use super::report::{Failure, Limits, Refusal, RefusalKind, Report};
+use super::stream::Stream;
+use super::tree::Tree;
+use super::{confine, entry};
+use crate::names;
 
 /// The program of [`crate::Helper`]. `args`: what follows the helper's own arguments.
 ///
@@ -63,18 +64,4 @@ fn entries(tree: &mut Tree, stream: &mut Stream<Decoder>) -> Result<(), Failure>
     // What follows the tar's end belongs to the digest.
     std::io::copy(stream.input(), &mut std::io::sink()).map_err(Failure::Read)?;
     Ok(())
-}
-
-/// Why an entry was not applied.
-pub(crate) enum Failure {
-    /// The stream.
-    Read(std::io::Error),
-    /// The entry.
-    Refused(Refusal),
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Failure::Refused(refusal)
-    }
 }

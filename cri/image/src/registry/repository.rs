@@ -6,9 +6,9 @@ use futures::future::BoxFuture;
 use oci_spec::distribution::Reference;
 use reqwest::Response;
 
-use crate::auth::Credentials;
-use crate::endpoint::{Connection, bounded};
-use crate::hosts::Endpoint;
+use super::auth::Credentials;
+use super::endpoint::{Connection, bounded};
+use super::hosts::Endpoint;
 use crate::manifest::{ACCEPT, Descriptor};
 use crate::{ImageError, names};
 

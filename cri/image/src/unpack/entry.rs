@@ -4,15 +4,14 @@ use std::io::Read;
 
 use tar::EntryType;
 
-use crate::child::Failure;
-use crate::stream::{Item, Stream};
-use crate::tree::{Meta, Tree};
-use crate::tree_ops::{invalid, path_of};
-use crate::unpack::Refusal;
+use super::report::{Failure, Refusal};
+use super::steps::{Meta, invalid, path_of};
+use super::stream::{Item, Stream};
+use super::tree::Tree;
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
-/// Other names of aufs's own, which mean nothing in an overlay.
+/// Other names that aufs uses itself; they mean nothing in an overlay.
 const AUFS: &[u8] = b".wh..wh.";
 
 /// Applies an entry; its content is what `stream` reads.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::usage::Usage;
+use super::usage::Usage;
 use crate::{ImageError, files, names};
 
 /// An image.
@@ -28,7 +28,7 @@ pub struct ImageRecord {
 
 /// The file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Document {
+pub(crate) struct Metadata {
     version: u32,
     pub images: BTreeMap<String, ImageRecord>,
     /// What the unpacked layers of all images take, by the hex of their diff id.
@@ -39,20 +39,20 @@ const VERSION: u32 = 1;
 /// Shorter prefixes of ids mean nothing.
 const MIN_PREFIX: usize = 3;
 
-impl Document {
+impl Metadata {
     /// Reads the file; absent, it is empty.
     pub fn load(path: &Path) -> Result<Self, ImageError> {
         let bad = |what: String| ImageError::Failed(format!("{}: {what}", path.display()));
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Document { version: VERSION, ..Default::default() });
+                return Ok(Metadata { version: VERSION, ..Default::default() });
             }
             Err(e) => return Err(ImageError::io(path.display(), e)),
         };
-        let document: Document = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
-        match document.version {
-            VERSION => Ok(document),
+        let metadata: Metadata = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        match metadata.version {
+            VERSION => Ok(metadata),
             other => Err(bad(format!("has version {other}, this release reads {VERSION}"))),
         }
     }
@@ -148,8 +148,8 @@ mod tests {
 
     #[test]
     fn an_image_is_found_by_every_form_of_its_name() {
-        let mut document = Document::default();
-        document.put(image(b"1", "a:latest"), []);
+        let mut metadata = Metadata::default();
+        metadata.put(image(b"1", "a:latest"), []);
         let (id, digest) = (names::sha256(b"1"), names::sha256(b"a:latest"));
         let digested = format!("docker.io/library/a:other@{digest}");
         for name in [
@@ -163,31 +163,31 @@ mod tests {
             "library/a:latest",
             &digested,
         ] {
-            assert_eq!(document.find(name).map(|i| &i.id), Some(&id), "{name}");
+            assert_eq!(metadata.find(name).map(|i| &i.id), Some(&id), "{name}");
         }
         for name in ["b", "a:1", &id[7..9], "", "::", &names::sha256(b"2")] {
-            assert!(document.find(name).is_none(), "{name}");
+            assert!(metadata.find(name).is_none(), "{name}");
         }
     }
 
     #[test]
     fn a_tag_moves_to_the_image_that_was_pulled_last() {
-        let mut document = Document::default();
-        document.put(image(b"1", "a:latest"), []);
-        document.put(image(b"2", "a:latest"), []);
-        assert_eq!(document.find("a").unwrap().id, names::sha256(b"2"));
-        assert!(document.find(&names::sha256(b"1")).unwrap().repo_tags.is_empty());
+        let mut metadata = Metadata::default();
+        metadata.put(image(b"1", "a:latest"), []);
+        metadata.put(image(b"2", "a:latest"), []);
+        assert_eq!(metadata.find("a").unwrap().id, names::sha256(b"2"));
+        assert!(metadata.find(&names::sha256(b"1")).unwrap().repo_tags.is_empty());
     }
 
     #[test]
     fn layers_are_forgotten_with_the_last_image_that_has_them() {
-        let mut document = Document::default();
+        let mut metadata = Metadata::default();
         let key = names::hex_of(&names::sha256(b"layer")).unwrap().to_owned();
-        document.put(image(b"1", "a:1"), [(key.clone(), Usage::default())]);
-        document.put(image(b"2", "a:2"), []);
-        document.remove(&names::sha256(b"1"));
-        assert!(document.layers.contains_key(&key));
-        document.remove(&names::sha256(b"2"));
-        assert!(document.layers.is_empty());
+        metadata.put(image(b"1", "a:1"), [(key.clone(), Usage::default())]);
+        metadata.put(image(b"2", "a:2"), []);
+        metadata.remove(&names::sha256(b"1"));
+        assert!(metadata.layers.contains_key(&key));
+        metadata.remove(&names::sha256(b"2"));
+        assert!(metadata.layers.is_empty());
     }
 }

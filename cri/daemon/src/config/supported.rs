@@ -1,23 +1,28 @@
-//! Keys of the configuration that a later release brings, and values that only their user can judge: refused by name, or named as
-//! being without effect where a node runs well without.
+//! What this release does not do yet: refused by its key, or named as being without effect where a node runs well without.
 
-use super::log;
-use crate::config::{ClusterSource, Config, ConfigError};
+use tracing_subscriber::EnvFilter;
+
+use super::{ClusterSource, Config, ConfigError, Log};
 
 /// Refuses what this release cannot do, before anything is started.
-pub fn check(config: &Config) -> Result<(), ConfigError> {
-    let later = |key: &str, what: &str| {
+pub fn supported(config: &Config) -> Result<(), ConfigError> {
+    let unsupported = |key: &str, what: &str| {
         Err(ConfigError::Value { key: key.into(), reason: format!("{what} is not supported yet") })
     };
     if config.cluster.source == ClusterSource::Kubernetes {
-        return later("cluster.source", "\"kubernetes\"");
+        return unsupported("cluster.source", "\"kubernetes\"");
     }
     if config.cluster.kubeconfig.is_some() {
-        return later("cluster.kubeconfig", "the API server as a source");
+        return unsupported("cluster.kubeconfig", "the API server as a source");
     }
-    log::filter(&config.log).map(drop).map_err(|_| ConfigError::Value {
+    log_filter(&config.log).map(drop)
+}
+
+/// The filter of `[log] level`.
+pub fn log_filter(log: &Log) -> Result<EnvFilter, ConfigError> {
+    EnvFilter::builder().parse(&log.level).map_err(|_| ConfigError::Value {
         key: "log.level".into(),
-        reason: format!("{:?} is neither a level nor a filter", config.log.level),
+        reason: format!("{:?} is neither a level nor a filter", log.level),
     })
 }
 
@@ -40,16 +45,16 @@ mod tests {
     #[test]
     fn the_api_server_as_a_source_is_refused_by_key() {
         let mut config = Config::default();
-        check(&config).unwrap();
+        supported(&config).unwrap();
         config.cluster.source = ClusterSource::Kubernetes;
-        assert!(check(&config).unwrap_err().to_string().starts_with("cluster.source: "));
+        assert!(supported(&config).unwrap_err().to_string().starts_with("cluster.source: "));
     }
 
     #[test]
     fn a_level_that_is_none_is_refused_by_key() {
         let mut config = Config::default();
         config.log.level = "a=b=c".into();
-        assert!(check(&config).unwrap_err().to_string().starts_with("log.level: "));
+        assert!(supported(&config).unwrap_err().to_string().starts_with("log.level: "));
     }
 
     #[test]

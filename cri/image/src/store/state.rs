@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use oci_spec::image::ImageConfiguration;
 
-use crate::metadata::Document;
-use crate::snapshot::Snapshot;
-use crate::usage::Usage;
+use super::metadata::{ImageRecord, Metadata};
+use super::snapshot::Snapshot;
+use super::usage::Usage;
 use crate::{ImageError, files, names};
 
 /// How long a torn download waits to be resumed.
@@ -28,7 +28,7 @@ pub(crate) struct Store {
 /// In memory.
 #[derive(Default)]
 pub(crate) struct State {
-    pub document: Arc<Document>,
+    pub metadata: Arc<Metadata>,
     pub configs: HashMap<String, Arc<ImageConfiguration>>,
     /// By hex of the diff id.
     pub layers: HashMap<String, Usage>,
@@ -44,21 +44,21 @@ impl Store {
             let path = root.join(dir);
             std::fs::create_dir_all(&path).map_err(|e| ImageError::io(path.display(), e))?;
         }
-        close(root).map_err(|e| ImageError::io(root.display(), e))?;
+        forbid_users(root).map_err(|e| ImageError::io(root.display(), e))?;
         let store = Store { root: root.to_owned(), writer: Mutex::default(), state: Mutex::default() };
-        let mut document = Document::load(&store.metadata())?;
+        let mut metadata = Metadata::load(&store.metadata_file())?;
         let failed = |e| ImageError::io(format!("open {}", root.display()), e);
         let on_disk: HashSet<String> = files::names(&root.join("layers")).map_err(failed)?.into_iter().collect();
-        let configs = store.complete(&mut document, &on_disk)?;
+        let configs = store.complete(&mut metadata, &on_disk)?;
         {
             let mut state = store.lock();
             state.layers = on_disk
                 .iter()
-                .map(|key| (key.clone(), document.layers.get(key).copied().unwrap_or_default()))
+                .map(|key| (key.clone(), metadata.layers.get(key).copied().unwrap_or_default()))
                 .collect();
             state.snapshots = Snapshot::load_all(root).map_err(failed)?;
             state.configs = configs;
-            state.document = Arc::new(document);
+            state.metadata = Arc::new(metadata);
         }
         store.tidy().map_err(failed)?;
         store.sweep()?;
@@ -68,12 +68,12 @@ impl Store {
     /// Drops images whose config or layers are gone: they can be pulled again, but not run.
     fn complete(
         &self,
-        document: &mut Document,
+        metadata: &mut Metadata,
         on_disk: &HashSet<String>,
     ) -> Result<HashMap<String, Arc<ImageConfiguration>>, ImageError> {
         let mut configs = HashMap::new();
         let mut lost = Vec::new();
-        for (id, image) in &document.images {
+        for (id, image) in &metadata.images {
             let whole = image.layers.iter().all(|d| names::hex_of(d).is_ok_and(|hex| on_disk.contains(hex)));
             let config = std::fs::read(self.blob(names::hex_of(id)?)).ok().filter(|bytes| names::sha256(bytes) == *id);
             match config.and_then(|bytes| serde_json::from_slice(&bytes).ok()).filter(|_| whole) {
@@ -83,10 +83,10 @@ impl Store {
         }
         for id in &lost {
             tracing::warn!(image = %id, "parts of the image are gone from the disk: it is forgotten");
-            document.remove(id);
+            metadata.remove(id);
         }
         if !lost.is_empty() {
-            document.save(&self.metadata())?;
+            metadata.save(&self.metadata_file())?;
         }
         Ok(configs)
     }
@@ -125,17 +125,32 @@ impl Store {
     }
 
     /// Changes `images.json`: on disk first, then in memory. Blocking.
-    pub fn commit(&self, change: impl FnOnce(&mut Document)) -> Result<(), ImageError> {
+    pub fn commit(&self, change: impl FnOnce(&mut Metadata)) -> Result<(), ImageError> {
         let _one = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut document = (*self.lock().document).clone();
-        change(&mut document);
-        document.save(&self.metadata())?;
-        self.lock().document = Arc::new(document);
+        let mut metadata = (*self.lock().metadata).clone();
+        change(&mut metadata);
+        metadata.save(&self.metadata_file())?;
+        self.lock().metadata = Arc::new(metadata);
         Ok(())
     }
 
+    /// Writes an image down. Its layers are on the disk before anything names them. Blocking.
+    pub fn record(
+        &self,
+        image: ImageRecord,
+        bytes: &[u8],
+        config: ImageConfiguration,
+        layers: Vec<(String, Usage)>,
+    ) -> Result<(), ImageError> {
+        let path = self.blob(names::hex_of(&image.id)?);
+        files::replace(&path, bytes).map_err(|e| ImageError::io(format!("write {}", path.display()), e))?;
+        self.sync()?;
+        self.lock().configs.insert(image.id.clone(), Arc::new(config));
+        self.commit(|metadata| metadata.put(image, layers))
+    }
+
     /// Makes all layers durable. Blocking.
-    pub fn sync(&self) -> Result<(), ImageError> {
+    fn sync(&self) -> Result<(), ImageError> {
         let path = self.root.join("layers");
         let dir = std::fs::File::open(&path).map_err(|e| ImageError::io(path.display(), e))?;
         rustix::fs::syncfs(&dir).map_err(|e| ImageError::io("sync layers", e.into()))
@@ -173,7 +188,7 @@ impl Store {
         {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let mut used = state.document.used_layers();
+            let mut used = state.metadata.used_layers();
             used.extend(state.snapshots.values().flat_map(|s| s.layers.iter().cloned()));
             used.extend(state.held.keys().cloned());
             let gone: Vec<String> = state.layers.keys().filter(|key| !used.contains(*key)).cloned().collect();
@@ -184,7 +199,7 @@ impl Store {
                 state.layers.remove(&key);
                 doomed.push(aside);
             }
-            let unused = |id: &String| !state.document.images.contains_key(id) && !state.held.contains_key(id);
+            let unused = |id: &String| !state.metadata.images.contains_key(id) && !state.held.contains_key(id);
             let gone: Vec<String> = state.configs.keys().filter(|id| unused(id)).cloned().collect();
             for id in gone {
                 files::remove_file(&self.blob(names::hex_of(&id)?))
@@ -212,7 +227,7 @@ impl Store {
         self.root.join("layers").join(key)
     }
 
-    fn metadata(&self) -> PathBuf {
+    fn metadata_file(&self) -> PathBuf {
         self.root.join("images.json")
     }
 }
@@ -235,7 +250,7 @@ fn remove_left(path: &Path) {
 }
 
 /// Layers hold setuid programs: no user of the node may reach them.
-fn close(root: &Path) -> std::io::Result<()> {
+fn forbid_users(root: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(root.join("layers"), std::fs::Permissions::from_mode(0o700))?;
     std::fs::set_permissions(root.join("snapshots"), std::fs::Permissions::from_mode(0o700))

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use crate::unpack::{Limits, Refusal, RefusalKind};
+use super::report::{Limits, Refusal, RefusalKind};
 
 const BLOCK: usize = 256 << 10;
 /// Blocks between the two threads.
