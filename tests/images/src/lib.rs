@@ -13,6 +13,7 @@ mod registry;
 mod set;
 mod storage;
 
+pub use recipes::SETS;
 pub use registry::{Registry, dies_with_parent};
-pub use set::{ImageSet, Named, SETS};
+pub use set::{ImageSet, Named};
 pub use storage::{cache_dir, copy_storage, corrupt_blob, storage, storage_of};

@@ -6,7 +6,6 @@ use anyhow::Result;
 
 use crate::image::Image;
 use crate::layer::Blob;
-use crate::recipes;
 
 /// Images that are built, cached and served together.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +39,6 @@ impl Named {
     }
 }
 
-/// Every set.
-pub const SETS: [&ImageSet; 2] = [&recipes::base::SET, &recipes::critest::SET];
-
 impl ImageSet {
     /// All images, built anew.
     pub fn images(&self) -> Result<Vec<Named>> {
@@ -66,6 +62,7 @@ fn cached_name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipes;
 
     #[test]
     fn the_key_follows_the_versions_in_names_and_not_the_place() {
