@@ -181,3 +181,19 @@ async fn watchers_of_events_do_not_hold_up_the_daemons_end() {
     let end = tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap();
     assert!(end.is_none(), "{end:?}");
 }
+
+#[tokio::test]
+async fn rules_are_programmed_while_the_sandbox_is_made_and_before_its_link() {
+    for (held, beside) in [("create", "program"), ("program", "create")] {
+        let bed = Bed::new();
+        let gate = bed.world.hold(held);
+        let starting = async { bed.run(pod("web")).await };
+        let watching = async {
+            eventually(beside, async || bed.world.done(beside) == 1 && bed.world.done(held) == 1).await;
+            assert_eq!(bed.world.done("attach"), 0, "a link without {held}");
+            gate.add_permits(1);
+        };
+        tokio::join!(starting, watching).0.unwrap();
+        assert_eq!(bed.world.done("up"), 1);
+    }
+}
