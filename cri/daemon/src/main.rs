@@ -13,7 +13,8 @@ use clap::Parser as _;
 use cli::Cli;
 
 fn main() -> ExitCode {
-    // Before any thread and any signal handler: the children that the daemon makes of its own program are other programs.
+    // Before any thread and any signal handler: the children that the daemon makes of its own program are other
+    // programs.
     if let Some(code) = serve::reexec(std::env::args_os().skip(1)) {
         return code;
     }

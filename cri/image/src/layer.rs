@@ -172,8 +172,8 @@ struct Feed {
 }
 
 impl Feed {
-    /// False: more bytes are of no use. Of a layer that is wrong in itself the rest is still wanted, to tell whether it is the one
-    /// that was asked for; of one that fills the disk it is not.
+    /// False: more bytes are of no use. Of a layer that is wrong in itself the rest is still wanted, to tell whether it
+    /// is the one that was asked for; of one that fills the disk it is not.
     fn put(&mut self, bytes: &[u8]) -> bool {
         self.hash.update(bytes);
         let Ok(unpacker) = &mut self.unpacker else { return self.whole };

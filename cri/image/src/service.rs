@@ -73,8 +73,8 @@ impl ImageService {
     /// Pulls an image. Equal pulls share one download, which goes on when the caller gives up.
     ///
     /// # Errors
-    /// `Unavailable`: no endpoint answers in time. `NotFound`, `Denied`: the registry says so. `Invalid`: what it gives is
-    /// not what the digests say, or no image for this machine.
+    /// `Unavailable`: no endpoint answers in time. `NotFound`, `Denied`: the registry says so. `Invalid`: what it gives
+    /// is not what the digests say, or no image for this machine.
     pub async fn pull(&self, reference: &str, auth: Option<Auth>) -> Result<PulledImage, ImageError> {
         let parsed = names::parse(reference)?;
         let auth = auth.unwrap_or_default();
@@ -179,8 +179,8 @@ impl ImageService {
         store.lock().snapshots.get(container).map(|s| s.usage)
     }
 
-    /// Makes a container's writable layer on an image, and keeps the image's layers until `remove_rootfs`. Again with the
-    /// same arguments: the same answer.
+    /// Makes a container's writable layer on an image, and keeps the image's layers until `remove_rootfs`. Again with
+    /// the same arguments: the same answer.
     ///
     /// # Errors
     /// `NotFound`: no image of that id. `Exhausted`: the disk is full.

@@ -18,8 +18,8 @@ pub struct Seccomp {
 }
 
 impl Seccomp {
-    /// RuntimeDefault for a container that adds these capabilities (full names: `CAP_SYS_ADMIN`). The program is an array
-    /// of `struct sock_filter` in native byte order.
+    /// RuntimeDefault for a container that adds these capabilities (full names: `CAP_SYS_ADMIN`). The program is an
+    /// array of `struct sock_filter` in native byte order.
     ///
     /// # Errors
     /// libseccomp's own.

@@ -64,7 +64,8 @@ proptest! {
             Frame::Data { data, .. } => data.to_vec(),
             _ => Vec::new(),
         }).collect::<Vec<u8>>();
-        let control = |frames: &[Frame]| frames.iter().filter(|f| !matches!(f, Frame::Data { .. })).cloned().collect::<Vec<_>>();
+        let is_control = |f: &&Frame| !matches!(f, Frame::Data { .. });
+        let control = |frames: &[Frame]| frames.iter().filter(is_control).cloned().collect::<Vec<_>>();
         let fins = |frames: &[Frame]| frames.iter().filter(|f| matches!(f, Frame::Data { fin: true, .. })).count();
         let read = decoded(&bytes, piece).unwrap();
         prop_assert_eq!(data(&read), data(&frames));
@@ -78,7 +79,11 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_byte_never_panics(frames in prop::collection::vec(frame(), 1..6), at in any::<prop::sample::Index>(), with in any::<u8>()) {
+    fn a_damaged_byte_never_panics(
+        frames in prop::collection::vec(frame(), 1..6),
+        at in any::<prop::sample::Index>(),
+        with in any::<u8>(),
+    ) {
         let mut bytes = encoded(&frames);
         let at = at.index(bytes.len());
         bytes[at] = with;

@@ -7,8 +7,8 @@ use cofferdam_arch_tests::{Kind, built_with, members};
 /// What everybody above them may know: types and traits, no I/O.
 const CONTRACTS: &[&str] = &["sandbox/api", "tenant/core", "netpolicy/core", "proto/cri", "proto/pod", "proto/admin"];
 
-/// Folder -> what it may depend on. Of `cri/*`: contracts and its own siblings, never an implementation of a sandbox, a network,
-/// a policy backend or a source.
+/// Folder -> what it may depend on. Of `cri/*`: contracts and its own siblings, never an implementation of a sandbox, a
+/// network, a policy backend or a source.
 const MAY: &[(&str, &[&str])] = &[
     ("proto/cri", &[]),
     ("proto/admin", &[]),

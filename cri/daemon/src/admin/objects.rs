@@ -13,8 +13,8 @@ use crate::daemon::Daemon;
 /// How long the new snapshot is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Changes the source directory, and answers once the change is what tenants and policies are taken from: a pod that is run
-/// next already has the tenant that was applied.
+/// Changes the source directory, and answers once the change is what tenants and policies are taken from: a pod that is
+/// run next already has the tenant that was applied.
 pub async fn edit(
     daemon: &Arc<Daemon>,
     change: impl FnOnce(&Path) -> Result<Vec<Edited>, EditError> + Send + 'static,

@@ -7,7 +7,7 @@ use super::connect::Clients;
 use super::error::CliError;
 use super::output::{Format, Show, age, short, show, table, time};
 
-/// A pod as programs read it (DESIGN 4).
+/// A pod as programs read it; scripts rely on these names.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct View {

@@ -29,7 +29,8 @@ pub struct BuildArgs {
     /// Configuration; drop-ins are in FILE.d [default: /etc/cofferdam/config.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A kernel package (.deb), or with --modules a bzImage [default: the newest installed cloud kernel, else Debian's package]
+    /// A kernel package (.deb), or with --modules a bzImage [default: the newest installed cloud kernel, else Debian's
+    /// package]
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// The kernel's modules, a directory like /lib/modules/RELEASE

@@ -40,8 +40,8 @@ pub fn default_path() -> PathBuf {
     PathBuf::from("/etc/cofferdam/config.toml")
 }
 
-/// Reads a configuration. `None`: the default path, where an absent file is an empty one; a file that was asked for must
-/// exist.
+/// Reads a configuration. `None`: the default path, where an absent file is an empty one; a file that was asked for
+/// must exist.
 ///
 /// # Errors
 /// See [`ConfigError`].

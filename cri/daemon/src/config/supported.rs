@@ -1,4 +1,5 @@
-//! What this release does not do yet: refused by its key, or named as being without effect where a node runs well without.
+//! What this release does not do yet: refused by its key, or named as being without effect where a node runs well
+//! without.
 
 use tracing_subscriber::EnvFilter;
 

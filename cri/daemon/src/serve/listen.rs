@@ -22,7 +22,8 @@ use crate::daemon::Daemon;
 
 /// kubelet's own limit for a message.
 const MESSAGE: usize = 16 << 20;
-/// How long requests under way may go on after SIGTERM. What they began goes on without them or is undone at the next start.
+/// How long requests under way may go on after SIGTERM. What they began goes on without them or is undone at the next
+/// start.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// The services, being served.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  load, refuse -> own root and state (locks, mounts) -> rules, network, images -> recover -> listen -> READY
-//!   SIGHUP: reload what can be               SIGTERM: drain; with no sandbox left take the table, the holder and the mount away
+//!   SIGHUP: reload what can be
+//!   SIGTERM: drain; with no sandbox left take the table, the holder and the mount away
 //! ```
 //! This is the only place that knows implementations; everything else sees traits.
 

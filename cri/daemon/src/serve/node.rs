@@ -1,4 +1,5 @@
-//! What the daemon takes for itself on the node before it touches anything: root and state, the network namespace, limits.
+//! What the daemon takes for itself on the node before it touches anything: root and state, the network namespace,
+//! limits.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -59,7 +60,8 @@ pub fn claim(config: &Config) -> anyhow::Result<Node> {
     Ok(Node { boot_id, fresh, _locks: locks })
 }
 
-/// How long the lock of a killed daemon can outlive it: a child that it had just forked holds it until it executes something else.
+/// How long the lock of a killed daemon can outlive it: a child that it had just forked holds it until it executes
+/// something else.
 const INHERITED: Duration = Duration::from_secs(2);
 
 /// flock on the directory itself: it needs no file, and ends with the process.
@@ -78,8 +80,8 @@ fn lock(key: &str, dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Links, addresses and rules of the pods are in the namespace of the first start; a daemon elsewhere would find none of them and
-/// protect nothing.
+/// Links, addresses and rules of the pods are in the namespace of the first start; a daemon elsewhere would find none
+/// of them and protect nothing.
 fn network_namespace(state: &Path, boot_id: &str) -> anyhow::Result<()> {
     let meta = fs::metadata("/proc/self/ns/net").context("look at the network namespace")?;
     let mine = format!("{boot_id} {}:{}", meta.dev(), meta.ino());

@@ -1,7 +1,7 @@
 //! Reaping what the daemon inherits: as a subreaper it becomes the parent of what a dead shim leaves.
 //!
-//! Children that it starts itself have somebody who waits for them, and are reaped at once. So a child that is still a zombie after a
-//! while is an inherited one. (waitid cannot tell the two apart.)
+//! Children that it starts itself have somebody who waits for them, and are reaped at once. So a child that is still a
+//! zombie after a while is an inherited one. (waitid cannot tell the two apart.)
 
 use std::collections::BTreeSet;
 use std::fs;

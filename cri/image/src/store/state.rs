@@ -1,7 +1,7 @@
 //! What is on disk, and what of it is in use.
 //!
-//! The one owner of the root directory. `images.json` changes only in `commit`; a layer enters by `publish` and leaves by
-//! `sweep`, which takes what no image, no snapshot and no running pull (`hold`) names. Readers see memory only.
+//! The one owner of the root directory. `images.json` changes only in `commit`; a layer enters by `publish` and leaves
+//! by `sweep`, which takes what no image, no snapshot and no running pull (`hold`) names. Readers see memory only.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -232,8 +232,8 @@ impl Store {
     }
 }
 
-/// The unpacker of a daemon that was killed dies with it, but perhaps not at once. What cannot be removed is nobody's: it
-/// costs space, never a start.
+/// The unpacker of a daemon that was killed dies with it, but perhaps not at once. What cannot be removed is nobody's:
+/// it costs space, never a start.
 fn remove_left(path: &Path) {
     for _ in 0..20 {
         match files::remove_tree(path) {

@@ -1,7 +1,7 @@
 //! Unpacking a layer: the daemon starts a confined child, which reads the compressed tar and writes the tree.
 //!
-//! The child parses what a stranger wrote. It has the layer's directory as its root, no network and few capabilities, and
-//! what it reports is checked.
+//! The child parses what a stranger wrote. It has the layer's directory as its root, no network and few capabilities,
+//! and what it reports is checked.
 
 mod child;
 mod confine;

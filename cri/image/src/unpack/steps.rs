@@ -1,4 +1,5 @@
-//! Names and metadata of entries, and single steps on files: each by a directory's descriptor and a name that is never followed.
+//! Names and metadata of entries, and single steps on files: each by a directory's descriptor and a name that is never
+//! followed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -1,6 +1,7 @@
 //! A layer's tar as a stream of entries, read as Go's archive/tar reads it: what other runtimes see is what we see.
 //!
-//! Not the tar crate's reader, because it splits PAX records at newlines, which binary values (file capabilities) contain.
+//! Not the tar crate's reader, because it splits PAX records at newlines, which binary values (file capabilities)
+//! contain.
 
 use std::io::{self, Read};
 

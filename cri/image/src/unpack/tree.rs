@@ -1,5 +1,5 @@
-//! The layer's tree as it grows. All names are resolved below its root by the kernel (openat2, RESOLVE_IN_ROOT), the last
-//! component is never followed, and everything that exists was made by this layer: the tree starts empty.
+//! The layer's tree as it grows. All names are resolved below its root by the kernel (openat2, RESOLVE_IN_ROOT), the
+//! last component is never followed, and everything that exists was made by this layer: the tree starts empty.
 
 use std::collections::BTreeSet;
 use std::io::Read;

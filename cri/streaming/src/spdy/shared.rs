@@ -117,7 +117,8 @@ impl Shared {
         let _ = self.out.send(Message::Frame(frame, None));
     }
 
-    /// Queues a frame when there is room, so that a peer that asks without reading the answers is not answered for ever.
+    /// Queues a frame when there is room, so that a peer that asks without reading the answers is not answered for
+    /// ever.
     pub(super) async fn send_paced(&self, frame: Frame) {
         let bytes = if let Frame::Data { data, .. } = &frame { data.len() } else { 64 };
         let room = u32::try_from(bytes.min(OUT_ROOM)).unwrap_or(u32::MAX);

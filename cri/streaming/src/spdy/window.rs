@@ -23,7 +23,8 @@ impl SendWindow {
         usize::try_from(self.0).unwrap_or(0)
     }
 
-    /// Counts what is sent, be it more than available: a peer that never sends a WINDOW_UPDATE is not held to its window.
+    /// Counts what is sent, be it more than available: a peer that never sends a WINDOW_UPDATE is not held to its
+    /// window.
     pub(super) fn take(&mut self, bytes: usize) {
         self.0 -= bytes as i64;
     }

@@ -1,4 +1,5 @@
-//! As much of OpenAPI as the Tenant's schema uses, stricter than the API server: an unknown field is an error, not pruned.
+//! As much of OpenAPI as the Tenant's schema uses, stricter than the API server: an unknown field is an error, not
+//! pruned.
 
 use serde_json::Value;
 

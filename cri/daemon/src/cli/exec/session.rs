@@ -1,7 +1,7 @@
 //! The client's end of an exec's SPDY session, without I/O: frames in, bytes and [`Event`]s out.
 //!
-//! Streams are opened in the order in which all clients open them; what arrives is given back to the window at once, since
-//! it is written out before more is read.
+//! Streams are opened in the order in which all clients open them; what arrives is given back to the window at once,
+//! since it is written out before more is read.
 
 use std::collections::VecDeque;
 
