@@ -11,6 +11,8 @@ mod containers;
 mod error;
 mod events;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 mod images;
 mod live;

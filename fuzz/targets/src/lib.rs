@@ -4,6 +4,7 @@
 //! was found before (`fuzz/corpus/NAME/*`) and on a fixed number of mutations of both, so that CI needs neither luck nor time.
 
 mod cluster;
+mod configs;
 mod guest;
 mod image;
 mod pod;
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "image_config", run: image::config, seeds: seeds::configs },
     Target { name: "hosts_toml", run: image::hosts, seeds: seeds::hosts },
     Target { name: "cluster_objects", run: cluster::objects, seeds: seeds::cluster_objects },
+    Target { name: "cri_configs", run: configs::configs, seeds: seeds::cri_configs },
     Target { name: "guest_messages", run: guest::messages, seeds: seeds::guest_messages },
 ];
 

@@ -1,11 +1,13 @@
 //! Valid inputs, made by the code that writes such things.
 
 use bytes::BytesMut;
+use cofferdam_cri_api::v1 as cri;
 use cofferdam_pod_api::{
     Body, ExitReport, Frame as PodFrame, HelloReply, Log, Response, STDOUT, StreamCredit, StreamData, encode,
     encode_gone, encode_reserved, opening,
 };
 use cofferdam_streaming::spdy::{Encoder, Frame, Headers};
+use prost::Message as _;
 
 /// Two cuts of a conversation.
 pub(crate) fn pod_frames() -> Vec<Vec<u8>> {
@@ -159,4 +161,79 @@ pub(crate) fn guest_messages() -> Vec<Vec<u8>> {
         of(0, &[Body::StreamCredit(StreamCredit { stream: 1, channel: STDOUT, bytes: 5 })]),
         of(255, &[crate::guest::answer_of_status(9)]),
     ]
+}
+
+/// A pod and a container with a value in most fields, the USER of an image and its accounts.
+pub(crate) fn cri_configs() -> Vec<Vec<u8>> {
+    let accounts = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\nwheel:x:10:app\n";
+    let (pod, container) = (pod_config().encode_to_vec(), container_config().encode_to_vec());
+    let of =
+        |user: &str| [pod.as_slice(), &container, user.as_bytes(), accounts.as_bytes()].join(crate::configs::BETWEEN);
+    vec![of("app:wheel"), of("1000:4294967295"), of("")]
+}
+
+fn pod_config() -> cri::PodSandboxConfig {
+    let namespaces = cri::NamespaceOption { pid: cri::NamespaceMode::Container.into(), ..Default::default() };
+    let security = cri::LinuxSandboxSecurityContext { namespace_options: Some(namespaces), ..Default::default() };
+    cri::PodSandboxConfig {
+        metadata: Some(cri::PodSandboxMetadata {
+            name: "web".into(),
+            uid: "1".into(),
+            namespace: "shop".into(),
+            attempt: 0,
+        }),
+        hostname: "web".into(),
+        log_directory: "/var/log/pods/web".into(),
+        dns_config: Some(cri::DnsConfig {
+            servers: vec!["10.96.0.10".into()],
+            searches: vec!["shop.svc.cluster.local".into()],
+            options: vec!["ndots:5".into()],
+        }),
+        linux: Some(cri::LinuxPodSandboxConfig {
+            cgroup_parent: "/kubepods/pod1".into(),
+            security_context: Some(security),
+            sysctls: [("net.ipv4.ping_group_range".to_owned(), "0 1".to_owned())].into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn container_config() -> cri::ContainerConfig {
+    let security = cri::LinuxContainerSecurityContext {
+        capabilities: Some(cri::Capability { add_capabilities: vec!["CHOWN".into()], ..Default::default() }),
+        run_as_user: Some(cri::Int64Value { value: 1000 }),
+        run_as_group: Some(cri::Int64Value { value: 1000 }),
+        supplemental_groups: vec![7],
+        readonly_rootfs: true,
+        no_new_privs: true,
+        masked_paths: vec!["/proc/kcore".into()],
+        readonly_paths: vec!["/proc/sys".into()],
+        ..Default::default()
+    };
+    let resources = cri::LinuxContainerResources {
+        cpu_period: 100_000,
+        cpu_quota: 50_000,
+        cpu_shares: 512,
+        memory_limit_in_bytes: 64 << 20,
+        oom_score_adj: 999,
+        cpuset_cpus: "0-1".into(),
+        ..Default::default()
+    };
+    cri::ContainerConfig {
+        metadata: Some(cri::ContainerMetadata { name: "main".into(), attempt: 1 }),
+        command: vec!["/bin/sh".into()],
+        args: vec!["-c".into(), "true".into()],
+        working_dir: "/srv".into(),
+        envs: vec![cri::KeyValue { key: "A".into(), value: "b".into() }],
+        mounts: vec![cri::Mount {
+            container_path: "/data".into(),
+            host_path: "/var/lib/kubelet/pods/1/volumes/data".into(),
+            readonly: true,
+            ..Default::default()
+        }],
+        log_path: "main/0.log".into(),
+        linux: Some(cri::LinuxContainerConfig { resources: Some(resources), security_context: Some(security) }),
+        ..Default::default()
+    }
 }
