@@ -3,13 +3,12 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use cofferdam_cgroup as cgroup;
 use cofferdam_pod_api::{EXITS_FILE, Records, read_slots};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
-
-use crate::cgroup;
 
 /// A pidfd that can be awaited.
 pub(crate) struct PidFd {

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cofferdam_cgroup as cgroup;
 use cofferdam_pod_api::ShimConfig;
 use cofferdam_sandbox::{ContainerExit, PodError, ProcessIdentity, SandboxError};
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -19,7 +20,7 @@ use crate::binary::Binary;
 use crate::death::{self, PidFd};
 use crate::requester::Connection;
 use crate::shim::Shim;
-use crate::{cgroup, identity, socket};
+use crate::{identity, socket};
 
 /// How long a new shim may take to make its namespaces, and an old one to answer.
 const HELLO: Duration = Duration::from_secs(10);

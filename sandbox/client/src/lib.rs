@@ -9,7 +9,6 @@
 
 mod binary;
 mod blocking;
-pub mod cgroup;
 mod client;
 mod death;
 pub mod identity;
@@ -22,5 +21,6 @@ mod socket;
 mod streams;
 
 pub use blocking::blocking;
+pub use cofferdam_cgroup as cgroup;
 pub use launch::{Adopted, Launcher};
 pub use shim::Shim;

@@ -10,19 +10,12 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cofferdam_cgroup::Hierarchy;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Error;
 use crate::error::Step;
-
-/// A mounted hierarchy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Hierarchy {
-    pub mount: PathBuf,
-    /// v1: its controllers or `name=...`; empty on v2.
-    pub controllers: Vec<String>,
-}
 
 /// The hierarchies of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +26,7 @@ pub(crate) struct Hierarchies {
 
 impl Hierarchies {
     pub fn detect() -> Result<Self, Error> {
-        let found = parse(&fs::read_to_string("/proc/self/mountinfo").step("read /proc/self/mountinfo")?);
+        let found = choose(cofferdam_cgroup::mounted().step("read /proc/self/mountinfo")?);
         if found.list.is_empty() {
             Err(Error::failed("find the cgroups", "no cgroup file system is mounted"))
         } else {
@@ -42,31 +35,19 @@ impl Hierarchies {
     }
 }
 
-fn parse(mountinfo: &str) -> Hierarchies {
-    let (mut v1, mut v2) = (Vec::<Hierarchy>::new(), None);
-    for line in mountinfo.lines() {
-        let Some((head, tail)) = line.split_once(" - ") else { continue };
-        let (Some(point), mut tail) = (head.split(' ').nth(4), tail.split(' ')) else { continue };
-        let (kind, options) = (tail.next(), tail.nth(1).unwrap_or_default());
-        let mount = PathBuf::from(point);
-        match kind {
-            Some("cgroup2") if v2.is_none() => v2 = Some(mount),
-            Some("cgroup") => {
-                let flags = ["rw", "ro", "xattr", "clone_children", "noprefix"];
-                let controllers = options.split(',').filter(|o| !flags.contains(o) && !o.starts_with("release_agent="));
-                let controllers: Vec<String> = controllers.map(str::to_owned).collect();
-                if !v1.iter().any(|h| h.controllers == controllers) {
-                    v1.push(Hierarchy { mount, controllers });
-                }
-            }
-            _ => {}
+fn choose(mounted: Vec<Hierarchy>) -> Hierarchies {
+    let (v2, mut v1): (Vec<Hierarchy>, Vec<Hierarchy>) = mounted.into_iter().partition(|hierarchy| hierarchy.v2);
+    match v2.into_iter().next() {
+        Some(hierarchy) if !v1.iter().any(Hierarchy::limits) => Hierarchies { v2: true, list: vec![hierarchy] },
+        _ => {
+            let mut seen = Vec::new();
+            v1.retain(|hierarchy| {
+                let first = !seen.contains(&hierarchy.controllers);
+                seen.push(hierarchy.controllers.clone());
+                first
+            });
+            Hierarchies { v2: false, list: v1 }
         }
-    }
-    match v2 {
-        Some(mount) if v1.iter().all(|h| h.controllers.iter().all(|c| c.starts_with("name="))) => {
-            Hierarchies { v2: true, list: vec![Hierarchy { mount, controllers: Vec::new() }] }
-        }
-        _ => Hierarchies { v2: false, list: v1 },
     }
 }
 
@@ -243,14 +224,21 @@ pub(crate) fn write(path: &Path, value: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn mounted(mount: &str, v2: bool, controllers: &[&str]) -> Hierarchy {
+        let controllers = controllers.iter().map(|name| name.to_string()).collect();
+        Hierarchy { mount: mount.into(), whole: true, v2, controllers }
+    }
+
     #[test]
     fn a_hybrid_machine_is_v1_and_a_pure_one_v2() {
-        let v2 = "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw";
-        let v1 = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct";
-        assert!(parse(v2).v2);
-        let hybrid = parse(&format!("{v1}\n{v2}"));
+        let v2 = mounted("/sys/fs/cgroup/unified", true, &[]);
+        let v1 = mounted("/sys/fs/cgroup/cpu", false, &["cpu", "cpuacct"]);
+        let named = mounted("/sys/fs/cgroup/systemd", false, &["name=systemd"]);
+        assert!(choose(vec![v2.clone()]).v2);
+        assert_eq!(choose(vec![named, v2.clone()]), Hierarchies { v2: true, list: vec![v2.clone()] });
+        let hybrid = choose(vec![v1.clone(), v2, mounted("/again", false, &["cpu", "cpuacct"])]);
         assert!(!hybrid.v2);
-        assert_eq!(hybrid.list[0].controllers, ["cpu", "cpuacct"]);
+        assert_eq!(hybrid.list, [v1]);
     }
 
     #[test]

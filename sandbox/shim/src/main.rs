@@ -3,7 +3,6 @@
 //! It is started by `sandbox/client` with three descriptors: 0 is the listening socket, 1 its configuration, 2 its own
 //! log. It stays in the host's PID, mount and user namespaces; only its forked children enter the pod's.
 
-mod cgroup;
 mod process;
 
 use std::os::fd::OwnedFd;
@@ -55,7 +54,7 @@ enum Prepared {
 }
 
 fn prepare(config: &ShimConfig) -> Result<Prepared, PodError> {
-    cgroup::join(&config.shim_cgroup).map_err(|error| PodError::Failed(error.to_string()))?;
+    cofferdam_cgroup::join(&config.shim_cgroup).map_err(|error| PodError::Failed(error.to_string()))?;
     let exits = ExitRecords::create(&config.dir)
         .map_err(|error| PodError::Failed(format!("exit records in {}: {error}", config.dir.display())))?;
     Ok(match &config.kind {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use cofferdam_cgroup::Joining;
 use cofferdam_sys::process::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, Spawned,
     cloexec_from, dup_to, execve, set_rlimit, spawn, unshare,
@@ -17,7 +18,6 @@ use rustix::process::{
     Signal, WaitId, WaitIdOptions, pidfd_send_signal, set_parent_process_death_signal, umask, waitid,
 };
 
-use crate::cgroup::{self, Joining};
 use crate::error::Step;
 use crate::root::Root;
 use crate::{VmmError, privileges};
@@ -57,7 +57,7 @@ pub(crate) enum User {
 /// Starts it. Returns once it is executed.
 pub(crate) fn start(program: &Program<'_>) -> Result<Spawned, VmmError> {
     let what = format!("start {}", program.name);
-    let joining = cgroup::joining(program.cgroup).step(&what)?;
+    let joining = Joining::of(program.cgroup).step(&what)?;
     let (mine, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).step(&what)?;
     let flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET;

@@ -13,7 +13,6 @@
 //!
 //! All have no_new_privs, die with the shim, and get nothing but the descriptors they need.
 
-mod cgroup;
 mod child;
 mod error;
 mod files;

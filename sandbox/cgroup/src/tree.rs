@@ -1,4 +1,4 @@
-//! What the daemon itself does with cgroups: the one that shims live in, and the end of a pod's.
+//! One cgroup in every hierarchy: made, looked into, killed, removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,38 +8,31 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::hierarchy::{Hierarchy, mounted};
+
 /// The mount points of all cgroup hierarchies, v1 and v2.
+///
+/// # Errors
+/// mountinfo cannot be read.
 pub fn hierarchies() -> io::Result<Vec<PathBuf>> {
-    Ok(parse(&fs::read_to_string("/proc/self/mountinfo")?).into_iter().map(|hierarchy| hierarchy.mount).collect())
+    Ok(whole(mounted()?).into_iter().map(|hierarchy| hierarchy.mount).collect())
 }
 
 /// The mount points of the hierarchies that pods have cgroups in: all of v1, and cgroup2 only where it is alone (beside
 /// named ones).
+///
+/// # Errors
+/// mountinfo cannot be read.
 pub fn pod_hierarchies() -> io::Result<Vec<PathBuf>> {
-    Ok(for_pods(parse(&fs::read_to_string("/proc/self/mountinfo")?)))
+    Ok(for_pods(whole(mounted()?)))
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Hierarchy {
-    mount: PathBuf,
-    v2: bool,
-    named: bool,
-}
-
-fn parse(mountinfo: &str) -> Vec<Hierarchy> {
-    let mount = |line: &str| {
-        let (left, right) = line.split_once(" - ")?;
-        let (kind, options) = (right.split(' ').next()?, right.split(' ').nth(2).unwrap_or_default());
-        let (root, point) = (left.split(' ').nth(3)?, left.split(' ').nth(4)?);
-        let named = options.split(',').any(|option| option.starts_with("name="));
-        let hierarchy = || Hierarchy { mount: PathBuf::from(point), v2: kind == "cgroup2", named };
-        (kind.starts_with("cgroup") && root == "/").then(hierarchy)
-    };
-    mountinfo.lines().filter_map(mount).collect()
+fn whole(mounted: Vec<Hierarchy>) -> Vec<Hierarchy> {
+    mounted.into_iter().filter(|hierarchy| hierarchy.whole).collect()
 }
 
 fn for_pods(all: Vec<Hierarchy>) -> Vec<PathBuf> {
-    let hybrid = all.iter().any(|hierarchy| !hierarchy.v2 && !hierarchy.named);
+    let hybrid = all.iter().any(Hierarchy::limits);
     all.into_iter().filter(|hierarchy| !(hybrid && hierarchy.v2)).map(|hierarchy| hierarchy.mount).collect()
 }
 
@@ -48,6 +41,9 @@ fn below(mount: &Path, cgroup: &str) -> PathBuf {
 }
 
 /// Makes a cgroup in every hierarchy. Idempotent.
+///
+/// # Errors
+/// What the kernel refuses, with the path.
 pub fn make(cgroup: &str) -> io::Result<()> {
     for mount in hierarchies()? {
         let mut path = mount.clone();
@@ -98,6 +94,9 @@ fn collect(dir: &Path, pids: &mut BTreeSet<i32>) {
 }
 
 /// Kills every process in a cgroup and below it, and waits until they are gone (at most 5 s).
+///
+/// # Errors
+/// What the kernel refuses, with the path.
 pub fn kill(cgroup: &str) -> io::Result<()> {
     if cgroup.trim_matches('/').is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the root cgroup is nobody's"));
@@ -137,6 +136,9 @@ fn freeze(mounts: &[PathBuf], cgroup: &str, frozen: bool) {
 }
 
 /// Removes an empty cgroup and all below it, in every hierarchy. What is gone already is a success.
+///
+/// # Errors
+/// What the kernel refuses, with the path.
 pub fn remove(cgroup: &str) -> io::Result<()> {
     if cgroup.trim_matches('/').is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the root cgroup is nobody's"));
@@ -172,16 +174,7 @@ fn remove_tree(dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hierarchies_of_both_versions_are_found() {
-        let mountinfo = "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
-                         33 31 0:30 /a /elsewhere rw - cgroup cgroup rw,cpuacct\n\
-                         41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n\
-                         23 1 0:2 / /proc rw - proc proc rw\n";
-        let found: Vec<_> = parse(mountinfo).into_iter().map(|hierarchy| hierarchy.mount).collect();
-        assert_eq!(found, [PathBuf::from("/sys/fs/cgroup/cpu"), PathBuf::from("/sys/fs/cgroup/unified")]);
-    }
+    use crate::hierarchy::parse;
 
     #[test]
     fn pods_use_cgroup2_only_where_no_controller_is_in_v1() {
