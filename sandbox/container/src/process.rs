@@ -1,6 +1,8 @@
 //! What a process is given for itself: user, capabilities, environment. All but the last step is done before the
 //! process can be seen by others in its PID namespace.
 
+use std::io;
+
 use cofferdam_sys::cred::{self, CapSets};
 use cofferdam_sys::seccomp;
 use oci_spec::runtime::{Capabilities, Capability, Process};
@@ -57,6 +59,9 @@ const NUMBERS: [Capability; 41] = [
 
 const SYS_ADMIN: u64 = 1 << 21;
 
+/// All that [`NUMBERS`] has.
+const EVERY: u64 = (1 << NUMBERS.len()) - 1;
+
 /// The sets that a process ends with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Caps {
@@ -79,6 +84,24 @@ impl Caps {
             ambient: bits(caps.ambient()),
         }
     }
+
+    /// Of a process that asks for every capability: those that the node has, since it may lack one (in a container, in a VM, by
+    /// its own unit). A process that names what it wants gets exactly that, or an error.
+    fn granted(process: &Process) -> io::Result<Self> {
+        Ok(Self::of(process).within(cred::capabilities()?.permitted))
+    }
+
+    fn within(self, held: u64) -> Self {
+        if self.bounding != EVERY {
+            return self;
+        }
+        let sets = CapSets {
+            effective: self.sets.effective & held,
+            permitted: self.sets.permitted & held,
+            inheritable: self.sets.inheritable & held,
+        };
+        Self { bounding: self.bounding & held, sets, ambient: self.ambient & held }
+    }
 }
 
 fn bits(list: &Option<Capabilities>) -> u64 {
@@ -99,7 +122,7 @@ pub(crate) fn give_up(process: &Process, program: &[u8]) -> Result<(), Error> {
     }
     let user = process.user();
     rustix::process::umask(Mode::from_raw_mode(user.umask().unwrap_or(0o022) & 0o777));
-    let caps = Caps::of(process);
+    let caps = Caps::granted(process).step("read capabilities")?;
     cred::limit_bounding(caps.bounding).step("limit capabilities")?;
     if process.no_new_privileges() == Some(true) {
         cred::no_new_privileges().step("set no_new_privs")?;
@@ -124,7 +147,8 @@ pub(crate) fn confine(process: &Process, program: &[u8]) -> Result<(), Error> {
     }
     seccomp::load(program).step("load the seccomp program")?;
     if keeps_admin(process, program) {
-        cred::set_capabilities(Caps::of(process).sets).step("set capabilities")?;
+        let caps = Caps::granted(process).step("read capabilities")?;
+        cred::set_capabilities(caps.sets).step("set capabilities")?;
     }
     Ok(())
 }
@@ -138,6 +162,15 @@ mod tests {
         let list: Capabilities =
             [Capability::Chown, Capability::SysAdmin, Capability::CheckpointRestore].into_iter().collect();
         assert_eq!(bits(&Some(list)), 1 | SYS_ADMIN | 1 << 40);
+    }
+
+    #[test]
+    fn every_capability_means_those_of_the_node_and_named_ones_mean_themselves() {
+        let with =
+            |set| Caps { bounding: set, sets: CapSets { effective: set, permitted: set, inheritable: 0 }, ambient: 0 };
+        let held = EVERY & !SYS_ADMIN;
+        assert_eq!(with(EVERY).within(held), with(held));
+        assert_eq!(with(SYS_ADMIN | 1).within(held), with(SYS_ADMIN | 1));
     }
 
     #[test]
