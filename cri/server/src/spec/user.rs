@@ -17,7 +17,7 @@ pub(crate) struct UserFiles {
 pub(crate) struct Identity {
     pub uid: i64,
     pub gid: i64,
-    /// Without `gid`, sorted.
+    /// With `gid`, as a login has it, sorted.
     pub groups: Vec<i64>,
 }
 
@@ -78,9 +78,9 @@ pub(crate) fn identify(
     if let Some(bad) = groups.iter().chain([&uid, &gid]).find(|id| u32::try_from(**id).is_err()) {
         return Err(SpecError::new("linux.security_context", format!("id {bad} is out of range")));
     }
+    groups.push(gid);
     groups.sort_unstable();
     groups.dedup();
-    groups.retain(|g| *g != gid);
     Ok(Identity { uid, gid, groups })
 }
 
@@ -132,14 +132,14 @@ mod tests {
 
     #[test]
     fn an_image_without_user_runs_as_root() {
-        assert_eq!(identify(&security(), "", &files()).unwrap(), Identity { uid: 0, gid: 0, groups: vec![] });
+        assert_eq!(identify(&security(), "", &files()).unwrap(), Identity { uid: 0, gid: 0, groups: vec![0] });
     }
 
     #[test]
     fn a_name_brings_its_group_and_memberships() {
         assert_eq!(
             identify(&security(), "www-data", &files()).unwrap(),
-            Identity { uid: 33, gid: 34, groups: vec![50] }
+            Identity { uid: 33, gid: 34, groups: vec![34, 50] }
         );
     }
 
@@ -148,14 +148,14 @@ mod tests {
         let mut s = security();
         s.supplemental_groups = vec![7];
         s.supplemental_groups_policy = cri::SupplementalGroupsPolicy::Strict.into();
-        assert_eq!(identify(&s, "www-data", &files()).unwrap().groups, [7]);
+        assert_eq!(identify(&s, "www-data", &files()).unwrap().groups, [7, 34]);
     }
 
     #[test]
     fn the_images_group_does_not_follow_another_user() {
         let mut s = security();
         s.run_as_user = Some(cri::Int64Value { value: 1002 });
-        assert_eq!(identify(&s, "www-data:web", &files()).unwrap(), Identity { uid: 1002, gid: 0, groups: vec![] });
+        assert_eq!(identify(&s, "www-data:web", &files()).unwrap(), Identity { uid: 1002, gid: 0, groups: vec![0] });
     }
 
     #[test]
