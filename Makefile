@@ -12,7 +12,7 @@ SETUP := tests/setup
 BIN := $(CURDIR)/bin
 export COFFERDAM_BIN_DIR := $(BIN)
 
-.PHONY: help build build-deps demo test test-deps check tools bench fuzz install uninstall clean
+.PHONY: help build build-deps demo test test-deps check tools critest bench fuzz install uninstall clean
 
 help: ## this list
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -49,8 +49,14 @@ test: ## everything that must hold before a change lands (root)
 	echo "== passed in $$((SECONDS - start)) s"
 
 tools: ## the real clients (Go) and test images, cached outside the tree
-	$(SETUP)/go.sh cri-tools kubelet cri-api >/dev/null
+	$(SETUP)/go.sh cri-tools critest kubelet cri-api >/dev/null
+	$(SETUP)/busybox.sh >/dev/null
 	$(SETUP)/packages.sh guest-kernel >/dev/null
+
+critest: build ## critest of cri-tools against its list of expected failures (root)
+	$(SETUP)/apt.sh run test
+	$(SETUP)/go.sh cri-tools critest >/dev/null
+	cargo test --locked -p cofferdam-critest --test critest -- --include-ignored --nocapture
 
 bench: build ## compare with Debian's containerd and runc (root, idle machine)
 	$(SETUP)/apt.sh run bench

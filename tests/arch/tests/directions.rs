@@ -49,6 +49,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("tests/arch", &["*"]),
     ("tests/bench", &["*"]),
     ("fuzz/targets", &["*"]),
+    ("tests/critest", &["tests/support", "tests/images"]),
 ];
 
 const SERVER: &[&str] = &[
