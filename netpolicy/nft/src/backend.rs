@@ -1,7 +1,7 @@
 //! The one table of this node, and who may write it.
 //!
-//! State: the owner's socket with its next sequence number, changed only by `apply` under the lock. The table belongs to the socket
-//! (flags owner and persist, kernel 6.9): others can read it, not change it.
+//! State: the owner's socket with its next sequence number, changed only by `apply` under the lock. The table belongs
+//! to the socket (flags owner and persist, kernel 6.9): others can read it, not change it.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ const PERSIST: u32 = 4;
 /// Owns the table through one netlink socket.
 pub struct NftBackend {
     table: String,
-    /// Flags of the table: owner and persist, or 0 where the kernel has them not.
+    /// Flags of the table: owner and persist, or 0 where the kernel lacks them.
     flags: u32,
     inner: Mutex<Inner>,
     holder: Option<Holder>,
@@ -60,12 +60,12 @@ impl NftBackend {
             None => (Socket::open().map_err(io("open a netlink socket"))?, None),
         };
         socket.drain().map_err(io("drain the netlink socket"))?;
-        let mut inner = Inner { socket, scratch: Scratch::default(), seq: start(), stale: false };
+        let mut inner = Inner { socket, scratch: Scratch::default(), seq: first_sequence_number(), stale: false };
         let flags = if inner.has_owner_flag(table) { OWNER | PERSIST } else { 0 };
         inner.claim(table, flags)?;
         let holder = match holder {
             Some(command) => {
-                Some(Holder::keep(command, &inner.socket, link).map_err(io("start the netlink socket's holder"))?)
+                Some(Holder::supervise(command, &inner.socket, link).map_err(io("start the netlink socket's holder"))?)
             }
             None => None,
         };
@@ -103,8 +103,8 @@ impl NftBackend {
     }
 }
 
-/// Sequence numbers start anywhere else than those of the process before, on the same socket.
-fn start() -> u32 {
+/// Sequence numbers must not start where those of the process before did, which used the same socket.
+fn first_sequence_number() -> u32 {
     std::process::id().wrapping_mul(0x9e37_79b9)
 }
 
@@ -191,7 +191,8 @@ impl Inner {
         self.outcome(&encoded).map_err(io)?.map_or(Ok(()), Err)
     }
 
-    /// Waits for the answer to the last operation. An error of an earlier one comes before it; one about the batch's first message ends it.
+    /// Waits for the answer to the last operation. An error of an earlier one comes before it; one about the batch's
+    /// first message ends it.
     fn outcome(&self, encoded: &Encoded) -> io::Result<Option<BackendError>> {
         let mut first = None;
         loop {

@@ -5,7 +5,7 @@ use cofferdam_netpolicy::diff::{Batch, Elements, Op};
 use cofferdam_netpolicy::ir::{Base, Chain, KeyType, Set};
 
 use crate::ffi::{self, Header, Invalid, NativeElement, NativeRule, NativeSet, Scratch, Shape};
-use crate::{expr, key};
+use crate::{expr, key, mark};
 
 /// NFT_MSG_*.
 pub mod message {
@@ -142,15 +142,18 @@ impl Writer<'_> {
     }
 
     fn chain(&mut self, command: u16, flags: u16, name: &str, base: Option<&Base>) -> Result<(), Invalid> {
+        let table = ffi::table_handle(self.table)?;
+        let chain = ffi::chain(&table, name, base)?;
         let header = self.header(command, flags);
-        self.bytes.extend_from_slice(ffi::chain(self.scratch, header, self.table, name, base)?);
+        self.bytes.extend_from_slice(self.scratch.message(header, &chain));
         Ok(())
     }
 
     fn rules(&mut self, name: &str, chain: &Chain) -> Result<(), Invalid> {
+        let table = ffi::table_handle(self.table)?;
+        let native = ffi::chain(&table, name, None)?;
         for (index, exprs) in chain.rules().iter().enumerate() {
-            let mark = user_data(chain, index);
-            let mut rule = NativeRule::new(self.table, name, &mark)?;
+            let mut rule = NativeRule::new(&native, mark::comment(chain, index))?;
             for one in exprs {
                 expr::append(&mut rule, one)?;
             }
@@ -206,7 +209,8 @@ impl Writer<'_> {
                 Ok(())
             };
             add(&first, 0, verdict)?;
-            // A set of plain intervals knows beginnings and ends (the first key after); there is none after the last address of all.
+            // A set of plain intervals knows beginnings and ends (the first key after); there is none after the last
+            // address of all.
             if set.intervals
                 && !concat
                 && let Some(end) = key::successor(&last)
@@ -224,13 +228,4 @@ impl Writer<'_> {
         let header = self.header(command, flags);
         self.bytes.extend_from_slice(group.elements_message(self.scratch, header));
     }
-}
-
-/// What a rule carries so that its chain can be recognised: a comment in nft's own form (type 0, length, text, NUL).
-pub fn user_data(chain: &Chain, index: usize) -> Vec<u8> {
-    let digest: String = chain.digest().iter().map(|byte| format!("{byte:02x}")).collect();
-    let text = format!("{digest}:{}/{}\0", index + 1, chain.rules().len());
-    let mut data = vec![0, text.len() as u8];
-    data.extend_from_slice(text.as_bytes());
-    data
 }

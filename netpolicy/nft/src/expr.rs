@@ -2,26 +2,28 @@
 
 use std::net::IpAddr;
 
-use cofferdam_netpolicy::ir::{CmpOp, Expr, Field, Nat, PacketVerdict, Value};
+use cofferdam_netpolicy::ir::{CmpOp, Expr, Field, KeyType, Nat, PacketVerdict, Value};
+use nftnl::ProtoFamily;
+use nftnl::expr::{Counter, Immediate, Masquerade, NatType, Register, Verdict};
 
-use crate::ffi::{Invalid, NativeExpr, NativeRule};
+use crate::ffi::{Invalid, NativeExpr, NativeRule, bitwise, cmp, name};
 use crate::key::{self, FieldType};
 
-/// NFT_REG32_00: registers of 4 bytes, 16 of them.
+/// NFT_REG32_00, the first of 16 registers of 4 bytes. It begins where the crate's `Register::Reg1`, of 16 bytes, does.
 const REGISTER: u32 = 8;
 
 /// Appends one expression of the IR.
-pub fn append(rule: &mut NativeRule, expr: &Expr) -> Result<(), Invalid> {
+pub fn append(rule: &mut NativeRule<'_>, expr: &Expr) -> Result<(), Invalid> {
     match expr {
         Expr::Cmp(field, op, value) => {
             rule.push(load(*field, REGISTER)?)?;
-            rule.push(NativeExpr::cmp(REGISTER, number(*op), &key::constant(*field, value)?)?)
+            rule.push(cmp(comparison(*op), &key::constant(*field, value)?)?)
         }
         Expr::Masked(field, mask, op, value) => {
             let (mask, value) = (key::constant(*field, mask)?, key::constant(*field, value)?);
             rule.push(load(*field, REGISTER)?)?;
-            rule.push(NativeExpr::bitwise(REGISTER, &mask, &vec![0; mask.len()])?)?;
-            rule.push(NativeExpr::cmp(REGISTER, number(*op), &value)?)
+            rule.push(bitwise(&mask, &vec![0; mask.len()])?)?;
+            rule.push(cmp(comparison(*op), &value)?)
         }
         Expr::Range(field, op, from, to) => range(rule, *field, *op, from, to),
         Expr::Lookup(fields, op, set) => {
@@ -32,16 +34,13 @@ pub fn append(rule: &mut NativeRule, expr: &Expr) -> Result<(), Invalid> {
             load_key(rule, fields)?;
             rule.push(NativeExpr::verdict_map(REGISTER, map)?)
         }
-        Expr::Counter => rule.push(NativeExpr::counter()?),
+        Expr::Counter => rule.push(Counter),
         Expr::Nflog { group, prefix } if prefix.len() < 128 => rule.push(NativeExpr::nflog(*group, prefix)?),
         Expr::Nflog { prefix, .. } => Err(Invalid::Name(prefix.clone())),
-        Expr::Verdict(verdict) => {
-            let (code, chain) = verdict_code(verdict);
-            rule.push(NativeExpr::verdict(code, chain)?)
-        }
-        Expr::Masquerade => rule.push(NativeExpr::masquerade()?),
-        Expr::Snat(nat) => translate(rule, 0, nat),
-        Expr::Dnat(nat) => translate(rule, 1, nat),
+        Expr::Verdict(verdict) => rule.push(native_verdict(verdict)?),
+        Expr::Masquerade => rule.push(Masquerade),
+        Expr::Snat(nat) => translate(rule, NatType::SNat, nat),
+        Expr::Dnat(nat) => translate(rule, NatType::DNat, nat),
         Expr::SetMark { mask, xor } => {
             change_mark(rule, Field::Mark, *mask, *xor)?;
             rule.push(NativeExpr::meta_store(META_MARK, REGISTER)?)
@@ -53,20 +52,26 @@ pub fn append(rule: &mut NativeRule, expr: &Expr) -> Result<(), Invalid> {
     }
 }
 
-fn number(op: CmpOp) -> u32 {
+fn comparison(op: CmpOp) -> nftnl::expr::CmpOp {
     match op {
-        CmpOp::Eq => 0,
-        CmpOp::Ne => 1,
+        CmpOp::Eq => nftnl::expr::CmpOp::Eq,
+        CmpOp::Ne => nftnl::expr::CmpOp::Neq,
     }
 }
 
-fn range(rule: &mut NativeRule, field: Field, op: CmpOp, from: &Value, to: &Value) -> Result<(), Invalid> {
+fn native_verdict(verdict: &PacketVerdict) -> Result<Verdict, Invalid> {
+    Ok(match verdict {
+        PacketVerdict::Accept => Verdict::Accept,
+        PacketVerdict::Drop => Verdict::Drop,
+        PacketVerdict::Return => Verdict::Return,
+        PacketVerdict::Jump(chain) => Verdict::Jump { chain: name(chain)? },
+        PacketVerdict::Goto(chain) => Verdict::Goto { chain: name(chain)? },
+    })
+}
+
+fn range(rule: &mut NativeRule<'_>, field: Field, op: CmpOp, from: &Value, to: &Value) -> Result<(), Invalid> {
     // Words lie in the host's order, in which the kernel's comparison of bytes is not that of numbers.
-    if matches!(
-        key::field_type(field),
-        FieldType::Word
-            | FieldType::Key(cofferdam_netpolicy::ir::KeyType::Mark | cofferdam_netpolicy::ir::KeyType::Ifname)
-    ) {
+    if matches!(key::field_type(field), FieldType::Word | FieldType::Key(KeyType::Mark | KeyType::Ifname)) {
         return Err(Invalid::Type(format!("a range of {field:?}")));
     }
     let (from, to) = (key::constant(field, from)?, key::constant(field, to)?);
@@ -74,29 +79,34 @@ fn range(rule: &mut NativeRule, field: Field, op: CmpOp, from: &Value, to: &Valu
         return Err(Invalid::Type(format!("an empty range of {field:?}")));
     }
     rule.push(load(field, REGISTER)?)?;
-    rule.push(NativeExpr::range(REGISTER, number(op), &from, &to)?)
+    rule.push(NativeExpr::range(REGISTER, op == CmpOp::Ne, &from, &to)?)
 }
 
-fn change_mark(rule: &mut NativeRule, field: Field, mask: u32, xor: u32) -> Result<(), Invalid> {
+fn change_mark(rule: &mut NativeRule<'_>, field: Field, mask: u32, xor: u32) -> Result<(), Invalid> {
     rule.push(load(field, REGISTER)?)?;
-    rule.push(NativeExpr::bitwise(REGISTER, &mask.to_ne_bytes(), &xor.to_ne_bytes())?)
+    rule.push(bitwise(&mask.to_ne_bytes(), &xor.to_ne_bytes())?)
 }
 
-fn translate(rule: &mut NativeRule, kind: u32, nat: &Nat) -> Result<(), Invalid> {
-    const PORT_REGISTER: u32 = REGISTER + 4;
-    let (family, address) = match nat.address {
-        IpAddr::V4(a) => (2, a.octets().to_vec()),
-        IpAddr::V6(a) => (10, a.octets().to_vec()),
+fn translate(rule: &mut NativeRule<'_>, nat_type: NatType, nat: &Nat) -> Result<(), Invalid> {
+    let family = match nat.address {
+        IpAddr::V4(a) => {
+            rule.push(Immediate::new(a.octets(), Register::Reg1))?;
+            ProtoFamily::Ipv4
+        }
+        IpAddr::V6(a) => {
+            rule.push(Immediate::new(a.octets(), Register::Reg1))?;
+            ProtoFamily::Ipv6
+        }
     };
-    rule.push(NativeExpr::immediate(REGISTER, &address)?)?;
     if let Some(port) = nat.port {
-        rule.push(NativeExpr::immediate(PORT_REGISTER, &port.to_be_bytes())?)?;
+        rule.push(Immediate::new(port.to_be_bytes(), Register::Reg2))?;
     }
-    rule.push(NativeExpr::nat(kind, family, REGISTER, nat.port.map(|_| PORT_REGISTER))?)
+    let port_register = nat.port.map(|_| Register::Reg2);
+    rule.push(nftnl::expr::Nat { nat_type, family, ip_register: Register::Reg1, port_register })
 }
 
 /// The parts of a key, one after the other, each from a whole register on.
-fn load_key(rule: &mut NativeRule, fields: &[Field]) -> Result<(), Invalid> {
+fn load_key(rule: &mut NativeRule<'_>, fields: &[Field]) -> Result<(), Invalid> {
     let mut register = REGISTER;
     for field in fields {
         let FieldType::Key(kind) = key::field_type(*field) else {
@@ -143,7 +153,7 @@ fn load(field: Field, register: u32) -> Result<NativeExpr, Invalid> {
     }
 }
 
-/// NF_DROP, NF_ACCEPT, NFT_*.
+/// The number of an element's verdict (NF_DROP, NF_ACCEPT, NFT_*), and its chain.
 pub fn verdict_code(verdict: &PacketVerdict) -> (i32, Option<&str>) {
     match verdict {
         PacketVerdict::Drop => (0, None),
@@ -154,7 +164,7 @@ pub fn verdict_code(verdict: &PacketVerdict) -> (i32, Option<&str>) {
     }
 }
 
-/// The verdict of a code; `None` if it is none of ours.
+/// The verdict of a number; `None` if the compiler never writes it.
 pub fn verdict_of(code: i32, chain: String) -> Option<PacketVerdict> {
     match code {
         0 => Some(PacketVerdict::Drop),

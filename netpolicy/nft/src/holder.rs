@@ -1,9 +1,10 @@
 //! The holder: a process of its own that does nothing but keep the owner's netlink socket open.
 //!
-//! The kernel ends a table's ownership with its socket. The daemon starts the holder with two descriptors, a listening unix socket as stdin
-//! and the netlink socket as stdout (so nothing unsafe is needed to inherit them). Whoever connects, being the same user, gets a copy of the
-//! netlink socket (SCM_RIGHTS) together with the holder's process id. One byte `Q` ends it. While a daemon runs it keeps its connection:
-//! its end means that the holder died, and a new one is started at once.
+//! The kernel ends a table's ownership with its socket. The daemon starts the holder with two descriptors, a listening
+//! unix socket as stdin and the netlink socket as stdout (so nothing unsafe is needed to inherit them). Whoever
+//! connects, being the same user, gets a copy of the netlink socket (SCM_RIGHTS) together with the holder's process id.
+//! One byte `Q` ends it. While a daemon runs it keeps its connection: its end means that the holder died, and a new one
+//! is started at once.
 
 mod serve;
 
@@ -17,12 +18,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub use serve::holder_main;
+pub use serve::{SOCKET, holder_main};
 
 use crate::socket::Socket;
 
-/// Name of the socket below STATE.
-pub const SOCKET: &str = "nft-holder.sock";
 /// How long a holder may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -40,8 +39,8 @@ pub struct HolderCommand {
     pub state: PathBuf,
 }
 
-/// A connection to a holder.
-pub(crate) struct Link {
+/// A connection to a holder, and its process id.
+pub(crate) struct Connection {
     stream: UnixStream,
     pid: u32,
 }
@@ -61,7 +60,7 @@ struct Shared {
 
 impl Holder {
     /// The netlink socket of a running holder; `None` if there is none.
-    pub(crate) fn take(command: &HolderCommand) -> io::Result<Option<(OwnedFd, Link)>> {
+    pub(crate) fn take(command: &HolderCommand) -> io::Result<Option<(OwnedFd, Connection)>> {
         let stream = match connect(command) {
             Ok(stream) => stream,
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
@@ -70,11 +69,11 @@ impl Holder {
             Err(e) => return Err(e),
         };
         let (netlink, pid) = serve::receive(&stream)?;
-        Ok(Some((netlink, Link { stream, pid })))
+        Ok(Some((netlink, Connection { stream, pid })))
     }
 
     /// Keeps a holder alive from now on: the one of `link`, or a new one.
-    pub(crate) fn keep(command: HolderCommand, socket: &Socket, link: Option<Link>) -> io::Result<Self> {
+    pub(crate) fn supervise(command: HolderCommand, socket: &Socket, link: Option<Connection>) -> io::Result<Self> {
         let netlink = socket.as_fd().try_clone_to_owned()?;
         let shared = Arc::new(Shared {
             command,
@@ -121,7 +120,7 @@ fn connect(command: &HolderCommand) -> io::Result<UnixStream> {
 }
 
 impl Shared {
-    fn remember(&self, link: &Link) -> io::Result<()> {
+    fn remember(&self, link: &Connection) -> io::Result<()> {
         let stream = link.stream.try_clone()?;
         *self.stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(stream);
         self.pid.store(link.pid, Ordering::Release);
@@ -129,7 +128,7 @@ impl Shared {
     }
 
     /// Starts a holder. Its socket is bound here, so that it is there before this returns.
-    fn start(&self) -> io::Result<(Link, Option<Child>)> {
+    fn start(&self) -> io::Result<(Connection, Option<Child>)> {
         let listener = serve::bind(&self.command.state)?;
         let child = Command::new(&self.command.program)
             .args(&self.command.args)
@@ -140,11 +139,11 @@ impl Shared {
             .spawn()?;
         let stream = connect(&self.command)?;
         let (_netlink, pid) = serve::receive(&stream)?;
-        Ok((Link { stream, pid }, Some(child)))
+        Ok((Connection { stream, pid }, Some(child)))
     }
 
     /// Waits for the holder's end and starts another, until told to stop.
-    fn watch(&self, mut link: Link, mut child: Option<Child>) {
+    fn watch(&self, mut link: Connection, mut child: Option<Child>) {
         loop {
             let _ = serve::wait_for_end(&link.stream);
             if let Some(mut child) = child.take() {
@@ -163,7 +162,7 @@ impl Shared {
     }
 
     /// Tries until a holder runs; `None` when the daemon ends.
-    fn restart(&self) -> Option<(Link, Option<Child>)> {
+    fn restart(&self) -> Option<(Connection, Option<Child>)> {
         while !self.ending.load(Ordering::Acquire) {
             match self.start().and_then(|(link, child)| self.remember(&link).map(|()| (link, child))) {
                 Ok(started) => return Some(started),

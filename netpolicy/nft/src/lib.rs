@@ -1,7 +1,7 @@
 //! The nftables backend: read, encode, apply one atomic batch.
 //!
-//! [`NftBackend`] owns the table through one netlink socket for life; [`holder`] keeps that socket open while no daemon runs, so that the
-//! kernel's owner flag protects the table even then.
+//! [`NftBackend`] owns the table through one netlink socket for life; [`holder`] keeps that socket open while no daemon
+//! runs, so that the kernel's owner flag protects the table even then.
 
 mod backend;
 mod encode;
@@ -9,6 +9,7 @@ mod expr;
 mod ffi;
 pub mod holder;
 mod key;
+mod mark;
 mod read;
 mod show;
 mod socket;

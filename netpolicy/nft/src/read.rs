@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 
 use cofferdam_netpolicy::diff::Elements;
-use cofferdam_netpolicy::ir::{Digest, SeenChain, Set, SetKind, Snapshot, digest};
+use cofferdam_netpolicy::ir::{SeenChain, Set, SetKind, Snapshot};
 
 use crate::encode::message;
 use crate::ffi::{self, Header, Invalid, NativeSet, ReadChain, ReadElement, ReadRule, ReadSet, ReadTable, Scratch};
+use crate::mark::{Mark, chain_digest};
 use crate::socket::Socket;
 use crate::{expr, key};
 
@@ -74,8 +75,12 @@ impl Reader {
         for rule in self.rules(table)? {
             marks.entry(rule.chain).or_default().push(Mark::parse(&rule.user_data));
         }
-        let request =
-            |scratch: &mut Scratch, header: Header| Ok(ffi::chain(scratch, header, table, "all", None)?.to_vec());
+        let request = |scratch: &mut Scratch, header: Header| {
+            let handle = ffi::table_handle(table)?;
+            // A chain without a name is not possible in the library; the kernel ignores it when it lists all.
+            let any = ffi::chain(&handle, "all", None)?;
+            Ok(scratch.message(header, &any).to_vec())
+        };
         let chains = self.list(message::GET_CHAIN, request, ReadChain::parse)?;
         let own = chains.into_iter().filter(|chain| chain.table == table);
         Ok(own
@@ -124,7 +129,8 @@ impl Reader {
             let mut elements: Vec<ReadElement> =
                 self.list(message::GET_SET_ELEM, request, ReadElement::parse_all)?.into_iter().flatten().collect();
             elements.sort_unstable_by(|a, b| (&a.key, a.flags).cmp(&(&b.key, b.flags)));
-            // While the kernel resizes a hash table, which it does after the change, a walk skips and repeats elements and says nothing.
+            // While the kernel resizes a hash table, which it does after the change, a walk skips and repeats elements
+            // and says nothing.
             if elements.len() < SETTLED || last.as_ref() == Some(&elements) {
                 return Ok(elements);
             }
@@ -153,41 +159,6 @@ impl Reader {
         }
         Err(io::Error::other("the rules keep changing while they are read"))
     }
-}
-
-/// What a rule's user data says: its chain's digest, its place, and of how many.
-struct Mark {
-    digest: Digest,
-    index: usize,
-    count: usize,
-}
-
-impl Mark {
-    fn parse(data: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(data.get(2..)?).ok()?.trim_end_matches('\0');
-        let (hex, place) = text.split_once(':')?;
-        let (index, count) = place.split_once('/')?;
-        let mut digest = Digest::default();
-        if hex.len() != 2 * digest.len() {
-            return None;
-        }
-        for (byte, pair) in digest.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Mark { digest, index: index.parse().ok()?, count: count.parse().ok()? })
-    }
-}
-
-/// The digest of a chain of which each rule is there, in order, and of the same origin.
-fn chain_digest(marks: Option<&Vec<Option<Mark>>>) -> Option<Digest> {
-    let Some(marks) = marks else { return Some(digest(&[])) };
-    let expected = marks.first()?.as_ref()?;
-    let whole = marks.len() == expected.count
-        && marks
-            .iter()
-            .enumerate()
-            .all(|(i, mark)| mark.as_ref().is_some_and(|m| m.digest == expected.digest && m.index == i + 1));
-    whole.then_some(expected.digest)
 }
 
 /// Elements as the IR has them. What cannot be read is left out, so that the diff writes it again.

@@ -1,5 +1,5 @@
-//! The table as text: the kernel's chains, sets and counters. A chain's rules are kept in the kernel with their digest, so the text of
-//! those that the compiler knows is the compiler's.
+//! The table as text: the kernel's chains, sets and counters. A chain's rules are kept in the kernel with their digest,
+//! so the text of those that the compiler knows is the compiler's.
 
 use std::fmt::{self, Write as _};
 
@@ -10,7 +10,8 @@ use crate::NftBackend;
 use crate::read::{Counters, Reader};
 
 impl NftBackend {
-    /// What the kernel holds, one rule a line with its counter. `known`: the rules as they should be. Slow: a full dump.
+    /// What the kernel holds, one rule a line with its counter. `known`: the rules as they should be. Slow: a full
+    /// dump.
     ///
     /// # Errors
     /// The kernel does not let it be read.

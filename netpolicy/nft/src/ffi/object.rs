@@ -3,22 +3,22 @@
 use cofferdam_netpolicy::ir::{Base, ChainKind, ChainPolicy, Hook};
 use nftnl_sys as sys;
 
-use super::{FAMILY_INET, Header, Invalid, Scratch, name, owned};
+use super::library::{FAMILY_INET, Header, Invalid, Scratch, done, name, owned};
 
 owned!(
-    /// A table.
+    /// A table that is built or parsed.
     Table, nftnl_table, nftnl_table_alloc, nftnl_table_free
 );
 owned!(
-    /// A chain.
+    /// A chain that is parsed.
     Chain, nftnl_chain, nftnl_chain_alloc, nftnl_chain_free
 );
 owned!(
-    /// A rule.
+    /// A rule that is parsed, or names those of a chain or table.
     Rule, nftnl_rule, nftnl_rule_alloc, nftnl_rule_free
 );
 
-/// A message about a table.
+/// A message about a table. The crate `nftnl` cannot set flags of tables.
 pub fn table<'a>(
     scratch: &'a mut Scratch,
     header: Header,
@@ -27,9 +27,10 @@ pub fn table<'a>(
 ) -> Result<&'a [u8], Invalid> {
     let object = Table::new()?;
     let table = name(table)?;
-    // SAFETY: the object is alive, each attribute gets a value of its type, strings are copied, and one name is far below the buffer's size.
+    // SAFETY: the object is alive, each attribute gets a value of its type, strings are copied, and one name is far
+    // below the buffer's size.
     unsafe {
-        super::done(sys::nftnl_table_set_str(object.ptr(), sys::NFTNL_TABLE_NAME as u16, table.as_ptr()))?;
+        done(sys::nftnl_table_set_str(object.ptr(), sys::NFTNL_TABLE_NAME as u16, table.as_ptr()))?;
         sys::nftnl_table_set_u32(object.ptr(), sys::NFTNL_TABLE_FAMILY as u16, u32::from(FAMILY_INET));
         if let Some(flags) = flags {
             sys::nftnl_table_set_u32(object.ptr(), sys::NFTNL_TABLE_FLAGS as u16, flags);
@@ -39,38 +40,32 @@ pub fn table<'a>(
     Ok(scratch.finish())
 }
 
-/// A message about a chain; with `base` it becomes one at a hook.
-pub fn chain<'a>(
-    scratch: &'a mut Scratch,
-    header: Header,
-    table: &str,
-    chain: &str,
-    base: Option<&Base>,
-) -> Result<&'a [u8], Invalid> {
-    let object = Chain::new()?;
-    let (table, chain) = (name(table)?, name(chain)?);
-    // SAFETY: the object is alive, each attribute gets a value of its type, strings are copied, and two names are far below the buffer's size.
-    unsafe {
-        super::done(sys::nftnl_chain_set_str(object.ptr(), sys::NFTNL_CHAIN_TABLE as u16, table.as_ptr()))?;
-        super::done(sys::nftnl_chain_set_str(object.ptr(), sys::NFTNL_CHAIN_NAME as u16, chain.as_ptr()))?;
-        sys::nftnl_chain_set_u32(object.ptr(), sys::NFTNL_CHAIN_FAMILY as u16, u32::from(FAMILY_INET));
-        if let Some(base) = base {
-            let kind = match base.kind {
-                ChainKind::Filter => c"filter",
-                ChainKind::Nat => c"nat",
-            };
-            super::done(sys::nftnl_chain_set_str(object.ptr(), sys::NFTNL_CHAIN_TYPE as u16, kind.as_ptr()))?;
-            sys::nftnl_chain_set_u32(object.ptr(), sys::NFTNL_CHAIN_HOOKNUM as u16, hook_number(base.hook));
-            sys::nftnl_chain_set_s32(object.ptr(), sys::NFTNL_CHAIN_PRIO as u16, base.priority);
-            sys::nftnl_chain_set_u32(
-                object.ptr(),
-                sys::NFTNL_CHAIN_POLICY as u16,
-                u32::from(base.policy == ChainPolicy::Accept),
-            );
-        }
-        sys::nftnl_chain_nlmsg_build_payload(scratch.begin(header), object.ptr());
+/// A table of this name, for objects that belong to it.
+///
+/// # Errors
+/// The name is not valid.
+pub fn table_handle(table: &str) -> Result<nftnl::Table, Invalid> {
+    Ok(nftnl::Table::new(name(table)?, nftnl::ProtoFamily::Inet))
+}
+
+/// A chain; with `base` it is one at a hook.
+///
+/// # Errors
+/// The name is not valid.
+pub fn chain<'a>(table: &'a nftnl::Table, chain: &str, base: Option<&Base>) -> Result<nftnl::Chain<'a>, Invalid> {
+    let mut object = nftnl::Chain::new(name(chain)?, table);
+    if let Some(base) = base {
+        object.set_type(match base.kind {
+            ChainKind::Filter => nftnl::ChainType::Filter,
+            ChainKind::Nat => nftnl::ChainType::Nat,
+        });
+        object.set_hook(native_hook(base.hook), base.priority);
+        object.set_policy(match base.policy {
+            ChainPolicy::Accept => nftnl::Policy::Accept,
+            ChainPolicy::Drop => nftnl::Policy::Drop,
+        });
     }
-    Ok(scratch.finish())
+    Ok(object)
 }
 
 /// A message about all rules of a chain (flush), or of a table (dump).
@@ -82,31 +77,31 @@ pub fn rule_list<'a>(
 ) -> Result<&'a [u8], Invalid> {
     let object = Rule::new()?;
     let table = name(table)?;
-    // SAFETY: the object is alive, each attribute gets a value of its type, strings are copied, and two names are far below the buffer's size.
+    // SAFETY: the object is alive, each attribute gets a value of its type, strings are copied, and two names are far
+    // below the buffer's size.
     unsafe {
-        super::done(sys::nftnl_rule_set_str(object.ptr(), sys::NFTNL_RULE_TABLE as u16, table.as_ptr()))?;
+        done(sys::nftnl_rule_set_str(object.ptr(), sys::NFTNL_RULE_TABLE as u16, table.as_ptr()))?;
         sys::nftnl_rule_set_u32(object.ptr(), sys::NFTNL_RULE_FAMILY as u16, u32::from(FAMILY_INET));
         if let Some(chain) = chain {
             let chain = name(chain)?;
-            super::done(sys::nftnl_rule_set_str(object.ptr(), sys::NFTNL_RULE_CHAIN as u16, chain.as_ptr()))?;
+            done(sys::nftnl_rule_set_str(object.ptr(), sys::NFTNL_RULE_CHAIN as u16, chain.as_ptr()))?;
         }
         sys::nftnl_rule_nlmsg_build_payload(scratch.begin(header), object.ptr());
     }
     Ok(scratch.finish())
 }
 
-/// NF_INET_*.
-fn hook_number(hook: Hook) -> u32 {
+fn native_hook(hook: Hook) -> nftnl::Hook {
     match hook {
-        Hook::Prerouting => 0,
-        Hook::Input => 1,
-        Hook::Forward => 2,
-        Hook::Output => 3,
-        Hook::Postrouting => 4,
+        Hook::Prerouting => nftnl::Hook::PreRouting,
+        Hook::Input => nftnl::Hook::In,
+        Hook::Forward => nftnl::Hook::Forward,
+        Hook::Output => nftnl::Hook::Out,
+        Hook::Postrouting => nftnl::Hook::PostRouting,
     }
 }
 
-/// The hook of a number.
+/// The hook of this number (NF_INET_*).
 pub(super) fn hook_of(number: u32) -> Option<Hook> {
     [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting].get(number as usize).copied()
 }

@@ -1,13 +1,13 @@
-//! What the kernel's messages say.
+//! The kernel's messages as values.
 
 use cofferdam_netpolicy::ir::{Base, ChainKind, ChainPolicy};
 use nftnl_sys as sys;
 
+use super::library::{Scratch, text};
 use super::object::{Chain, Rule, Table, hook_of};
 use super::set::RawSet;
-use super::{Scratch, text};
 
-/// A table.
+/// A table of the kernel.
 pub struct ReadTable {
     pub name: String,
     pub flags: u32,
@@ -35,7 +35,7 @@ impl ReadTable {
     }
 }
 
-/// A chain.
+/// A chain of the kernel.
 pub struct ReadChain {
     pub table: String,
     pub name: String,
@@ -105,7 +105,8 @@ impl ReadRule {
 }
 
 fn counter(rule: &Rule) -> Option<(u64, u64)> {
-    // SAFETY: a live rule; the iterator goes before it, and expressions belong to the rule. Names are compared before they go.
+    // SAFETY: a live rule; the iterator goes before it, and expressions belong to the rule. Names are compared before
+    // they go.
     unsafe {
         let iterator = sys::nftnl_expr_iter_create(rule.ptr());
         if iterator.is_null() {
@@ -156,7 +157,7 @@ impl ReadSet {
     }
 }
 
-/// An element.
+/// An element of a set.
 #[derive(PartialEq, Eq)]
 pub struct ReadElement {
     pub flags: u32,
@@ -171,7 +172,8 @@ impl ReadElement {
         let object = RawSet::new().ok()?;
         let message = scratch.copy(message)?;
         let mut elements = Vec::new();
-        // SAFETY: an aligned message of true length and a live object; the iterator ends before the object, elements are copied.
+        // SAFETY: an aligned message of true length and a live object; the iterator ends before the object, elements
+        // are copied.
         unsafe {
             if sys::nftnl_set_elems_nlmsg_parse(message, object.ptr()) < 0 {
                 return None;

@@ -4,10 +4,10 @@ use std::ptr::NonNull;
 
 use nftnl_sys as sys;
 
-use super::{FAMILY_INET, Header, Invalid, Scratch, done, name, owned, reg_data};
+use super::library::{FAMILY_INET, Header, Invalid, Scratch, done, name, owned, reg_data};
 
 owned!(
-    /// A set.
+    /// A set or map that is built or parsed.
     RawSet, nftnl_set, nftnl_set_alloc, nftnl_set_free
 );
 
@@ -34,7 +34,7 @@ pub struct Shape<'a> {
     pub id: u32,
 }
 
-/// One element.
+/// One element to add or delete.
 pub struct NativeElement<'a> {
     /// NFT_SET_ELEM_*.
     pub flags: u32,
@@ -132,7 +132,8 @@ impl NativeElement<'_> {
         // SAFETY: allocates; null without memory.
         let raw = NonNull::new(unsafe { sys::nftnl_set_elem_alloc() }).ok_or(Invalid::Memory)?;
         let element = raw.as_ptr();
-        // SAFETY: alive and not yet owned by a set; each attribute gets a value of its type; keys are at most 64 bytes and copied, the chain's name too.
+        // SAFETY: alive and not yet owned by a set; each attribute gets a value of its type; keys are at most 64 bytes
+        // and copied, the chain's name too.
         let result = unsafe {
             if self.flags != 0 {
                 sys::nftnl_set_elem_set_u32(element, sys::NFTNL_SET_ELEM_FLAGS as u16, self.flags);

@@ -1,4 +1,4 @@
-//! The holder's side, and what both sides speak.
+//! The holder's side, and the protocol between it and the daemon.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
@@ -13,7 +13,8 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 
-use super::SOCKET;
+/// Name of the holder's socket below STATE.
+pub const SOCKET: &str = "nft-holder.sock";
 
 /// A path of any length, reached through its directory's descriptor. Keep the file while the path is used.
 pub(super) fn short_path(state: &Path) -> io::Result<(File, PathBuf)> {
@@ -61,19 +62,19 @@ pub fn holder_main() -> io::Result<()> {
         };
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
-        let mut keep = Vec::new();
+        let mut still_there = Vec::new();
         for (mut client, ready) in clients.drain(..).zip(&ready[1..]) {
             let mut order = [0];
             match ready.then(|| client.read(&mut order)) {
                 Some(Ok(1)) if order[0] == b'Q' => return Ok(()),
-                None => keep.push(client),
+                None => still_there.push(client),
                 Some(_) => {}
             }
         }
-        clients = keep;
+        clients = still_there;
         if ready[0]
             && let Ok((client, _)) = listener.accept()
-            && greet(&client, netlink.as_fd()).is_ok()
+            && give_socket(&client, netlink.as_fd()).is_ok()
         {
             clients.push(client);
         }
@@ -81,7 +82,7 @@ pub fn holder_main() -> io::Result<()> {
 }
 
 /// Gives a client of the same user the netlink socket.
-fn greet(client: &UnixStream, netlink: BorrowedFd<'_>) -> io::Result<()> {
+fn give_socket(client: &UnixStream, netlink: BorrowedFd<'_>) -> io::Result<()> {
     let peer = rustix::net::sockopt::socket_peercred(client)?;
     if peer.uid != rustix::process::geteuid() {
         return Err(io::ErrorKind::PermissionDenied.into());
