@@ -1,7 +1,7 @@
 //! The loop that keeps the kernel's rules as policies and local pods demand.
 //!
-//! Who may change what: `Shared::state` is changed only under its lock, by `program`, `set_ports`, `unbind`, `restore`, `update_pod_cidrs` and the
-//! loop; each of them ends with the same reconcile (compile, diff, one atomic batch).
+//! Who may change what: `Shared::state` is changed only under its lock, by `program`, `set_ports`, `unbind`, `restore`,
+//! `update_pod_cidrs` and the loop. Each of them ends with the same reconcile (compile, diff, one atomic batch).
 //!
 //! ```text
 //!  new -> restore -> program, unbind, new snapshots (each: one batch, or none if nothing changes)

@@ -7,11 +7,11 @@ use ipnetwork::IpNetwork;
 /// Addresses of one family from `first` to `last`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddressRange {
-    /// IPv6.
+    /// Whether they are IPv6 addresses.
     pub v6: bool,
-    /// First address.
+    /// The first address, as a number.
     pub first: u128,
-    /// Last address.
+    /// The last address, as a number.
     pub last: u128,
 }
 

@@ -3,7 +3,8 @@
 use crate::diff::Batch;
 use crate::ir::Snapshot;
 
-/// Reads and changes the one table of this node. Calls block for a few milliseconds; at most one caller at a time gets through.
+/// Reads and changes the one table of this node. Calls block for a few milliseconds; at most one caller at a time gets
+/// through.
 pub trait RuleBackend: Send + Sync {
     /// What the kernel holds now (slow: a full dump; for start-up and repair).
     fn read(&self) -> Result<Snapshot, BackendError>;

@@ -12,7 +12,7 @@ use crate::topology::Topology;
 const FILTER: i32 = 0;
 /// Before any DNAT (-100), after conntrack (-200).
 const BEFORE_DNAT: i32 = -150;
-/// Source translation.
+/// Where source addresses are translated.
 const SRCNAT: i32 = 100;
 /// FIN, SYN, RST and ACK.
 const TCP_MASK: u8 = 0x17;

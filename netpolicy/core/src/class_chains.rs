@@ -1,7 +1,7 @@
 //! Class chains: the terms of a pod's direction as rules.
 //!
-//! A class chain jumps to one allow chain for each list of which a flow needs a term. An allow chain returns for what a term allows and ends
-//! with a drop. Chains are named by their content, so pods with the same terms share them.
+//! A class chain jumps to one allow chain for each list of which a flow needs a term. An allow chain returns for what a
+//! term allows and ends with a drop. Chains are named by their content, so pods with the same terms share them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! From a snapshot to rules.
 //!
-//! The base chains `forward` and `input` split by family; then follow bindings, replies, `iifname vmap @out` and `oifname vmap @in`, which
-//! lead each packet to the class chains of its source and destination.
+//! The base chains `forward` and `input` split by family; then follow bindings, replies, `iifname vmap @out` and
+//! `oifname vmap @in`, which lead each packet to the class chains of its source and destination.
 
 use crate::base_chains;
 use crate::class_chains::Classes;

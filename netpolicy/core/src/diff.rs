@@ -1,7 +1,8 @@
 //! What has to change: from what the kernel holds to what it should hold, as one batch.
 //!
-//! Order inside a batch: new chains and sets, elements of plain sets, rules, elements of maps, then what goes, so that nothing refers to what is
-//! not there yet and nothing is deleted while something refers to it. The kernel commits all of it at one moment.
+//! Order inside a batch: new chains and sets, elements of plain sets, rules, elements of maps, then what goes, so that
+//! nothing refers to what is not there yet and nothing is deleted while something refers to it. The kernel commits all
+//! of it at one moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,9 +40,9 @@ pub enum Op {
 /// Operations that the kernel applies at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// The table they speak of.
+    /// The table that they change.
     pub table: String,
-    /// In order.
+    /// What is done, in this order.
     pub ops: Vec<Op>,
 }
 
@@ -81,7 +82,8 @@ pub fn diff(current: &Snapshot, desired: &Ruleset) -> Batch {
     Batch { table: desired.table.clone(), ops }
 }
 
-/// A set or base chain cannot change its shape in place. Names are content hashes, so this is an upgrade: the table is made anew, atomically.
+/// A set or base chain cannot change its shape in place. Names are content hashes, so this is an upgrade: the table is
+/// made anew, atomically.
 fn reusable(current: &Snapshot, desired: &Ruleset) -> bool {
     let sets = desired.sets.iter().all(|(name, set)| current.sets.get(name).is_none_or(|old| old.same_shape(set)));
     let chains = desired

@@ -12,7 +12,7 @@ use crate::topology::{Pod, Topology};
 /// A new flow.
 #[derive(Debug, Clone, Copy)]
 pub struct Flow {
-    /// Source.
+    /// The source address.
     pub from: IpAddr,
     /// Destination, after translation.
     pub to: IpAddr,

@@ -18,7 +18,8 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// Whether an address is this node's own: one of its interfaces', or the first of a pod CIDR, which no pod ever has.
+    /// Whether an address is this node's own: one of its interfaces', or the first of a pod CIDR, which no pod ever
+    /// has.
     pub fn owns(&self, address: IpAddr) -> bool {
         self.addresses.contains(&address) || self.pod_cidrs.iter().any(|cidr| first(cidr) == address)
     }

@@ -12,7 +12,7 @@ pub struct NetworkPolicy {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// What it demands.
+    /// Its spec.
     pub spec: PolicySpec,
 }
 
@@ -30,7 +30,7 @@ pub struct PolicySpec {
     pub egress: Vec<EgressRule>,
 }
 
-/// Direction.
+/// The direction of traffic that a policy is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PolicyType {
     /// What comes in.
@@ -65,19 +65,19 @@ pub struct EgressRule {
 pub struct Peer {
     /// Pods; alone: of the policy's namespace.
     pub pod_selector: Option<LabelSelector>,
-    /// Namespaces.
+    /// The namespaces whose pods are meant.
     pub namespace_selector: Option<LabelSelector>,
-    /// Addresses.
+    /// A block of addresses.
     pub ip_block: Option<IpBlock>,
 }
 
-/// Addresses without exceptions of its own.
+/// A block of addresses, less some blocks inside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct IpBlock {
     /// The network.
     pub cidr: IpNetwork,
-    /// What of it is not meant.
+    /// Blocks inside `cidr` that are not meant.
     #[serde(default)]
     pub except: Vec<IpNetwork>,
 }
@@ -110,11 +110,11 @@ pub enum IntOrName {
 pub struct LabelSelector {
     /// Labels that must be there.
     pub match_labels: Labels,
-    /// Further demands.
+    /// Further conditions, all of which must hold.
     pub match_expressions: Vec<Requirement>,
 }
 
-/// One demand.
+/// One condition of a selector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Requirement {
@@ -122,7 +122,7 @@ pub struct Requirement {
     pub key: String,
     /// How it is compared.
     pub operator: Operator,
-    /// With what.
+    /// What it is compared with; empty for `Exists` and `DoesNotExist`.
     #[serde(default)]
     pub values: Vec<String>,
 }
@@ -134,14 +134,14 @@ pub enum Operator {
     In,
     /// None of the values, or absent.
     NotIn,
-    /// There.
+    /// The label is there, with any value.
     Exists,
-    /// Absent.
+    /// The label is absent.
     DoesNotExist,
 }
 
 impl LabelSelector {
-    /// Whether these labels are meant.
+    /// Whether an object with these labels is selected.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.match_labels.iter().all(|(k, v)| labels.get(k) == Some(v))
             && self.match_expressions.iter().all(|r| r.matches(labels.get(&r.key)))

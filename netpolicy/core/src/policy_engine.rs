@@ -31,14 +31,15 @@ pub trait PolicyEngine: Send + Sync {
     /// Puts a pod's rules in force; returns after the kernel's commit. A pod of the same sandbox id is replaced.
     async fn program(&self, pod: LocalPod) -> Result<(), PolicyError>;
 
-    /// The ports that a programmed pod's containers declare, once more of them are known. Nothing happens to a pod that is not
-    /// (or no longer) programmed: a container that is late must not bind a stopped pod again.
+    /// The ports that a programmed pod's containers declare, once more of them are known. Nothing happens to a pod that
+    /// is not (or no longer) programmed: a container that is late must not bind a stopped pod again.
     async fn set_ports(&self, sandbox_id: &str, ports: Vec<ContainerPort>) -> Result<(), PolicyError>;
 
     /// Forgets a pod: nothing passes from or to its interface. Succeeds for an unknown one.
     async fn unbind(&self, sandbox_id: &str) -> Result<(), PolicyError>;
 
-    /// All pods that run on this node, once at start-up; replaces the kernel's rules in one step, never open in between.
+    /// All pods that run on this node, once at start-up; replaces the kernel's rules in one step, never open in
+    /// between.
     async fn restore(&self, pods: Vec<LocalPod>) -> Result<(), PolicyError>;
 
     /// New pod CIDRs of this node (UpdateRuntimeConfig).

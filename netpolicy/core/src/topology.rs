@@ -1,4 +1,5 @@
-//! The cluster as this node sees it: which pod owns which address, what is inside the cluster, which policies select a pod.
+//! The cluster as this node sees it: which pod owns which address, what is inside the cluster, which policies select a
+//! pod.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -22,11 +23,11 @@ static STRICTEST: NetworkSpec =
 /// A pod of the cluster with the addresses that no other pod claims.
 #[derive(Debug, Clone)]
 pub struct Pod {
-    /// Namespace.
+    /// Its namespace.
     pub namespace: String,
-    /// Name.
+    /// Its name.
     pub name: String,
-    /// Labels.
+    /// Its labels.
     pub labels: Labels,
     /// Tenant; empty if its namespace names none that exists.
     pub tenant: String,
@@ -64,7 +65,8 @@ pub struct Topology<'a> {
 }
 
 impl<'a> Topology<'a> {
-    /// Puts the two together. What this node knows of its own pods wins. An address that two live pods claim belongs to neither.
+    /// Puts the two together. What this node knows of its own pods wins. An address that two live pods claim belongs to
+    /// neither.
     pub fn new(snapshot: &'a PolicySnapshot, node: &'a NodeConfig, local: &[LocalPod]) -> Self {
         let PolicySnapshot { facts, policies } = snapshot;
         let mut pods = local_pods(facts, local);

@@ -1,7 +1,7 @@
 //! Sources of policies.
 //!
-//! Policies are kept in the same files as the facts about the cluster. `cofferdam-tenant-source` reads the files and the facts; this crate
-//! tells it how to read a NetworkPolicy, and publishes both as one snapshot.
+//! Policies are kept in the same files as the facts about the cluster. `cofferdam-tenant-source` reads the files and
+//! the facts; this crate tells it how to read a NetworkPolicy, and publishes both as one snapshot.
 
 mod directory;
 pub mod edit;

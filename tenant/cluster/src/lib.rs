@@ -1,7 +1,7 @@
 //! Who is who in the cluster: Namespaces, Tenants, Pods and Nodes as one immutable snapshot. Pure.
 //!
-//! These are facts. Who may talk to whom is decided elsewhere: `netpolicy` takes the facts and adds its policies, and nothing
-//! here knows of it.
+//! These are facts. Who may talk to whom is decided elsewhere: `netpolicy` takes the facts and adds its policies, and
+//! nothing here knows of it.
 
 mod facts;
 mod labels;

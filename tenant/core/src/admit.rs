@@ -3,18 +3,18 @@
 use crate::quantity::{parse_cpu, parse_memory};
 use crate::{HostAccess, SandboxKind, Tenant};
 
-/// What of a pod matters here.
+/// What admission looks at in a pod.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PodRequest<'a> {
     /// Runtime handler: `""`, `namespace` or `vm`.
     pub handler: &'a str,
-    /// The node's network.
+    /// Whether it wants the node's network.
     pub host_network: bool,
-    /// The node's PID namespace.
+    /// Whether it wants the node's PID namespace.
     pub host_pid: bool,
-    /// The node's IPC namespace.
+    /// Whether it wants the node's IPC namespace.
     pub host_ipc: bool,
-    /// A privileged sandbox.
+    /// Whether it wants a privileged sandbox.
     pub privileged: bool,
 }
 
@@ -45,33 +45,33 @@ pub enum UserNamespaceNeed {
     For(String),
 }
 
-/// Why a tenant may not have it.
+/// Why a tenant may not have a pod or container.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Below the isolation floor.
     #[error("tenant {tenant:?} demands {minimum} sandboxes, the pod asks for {asked}")]
     Floor {
-        /// Tenant.
+        /// The tenant's name.
         tenant: String,
         /// Its floor.
         minimum: SandboxKind,
         /// What was asked for.
         asked: SandboxKind,
     },
-    /// Not a handler.
+    /// There is no such runtime handler.
     #[error("runtime handler {0:?} is unknown (known: \"\", \"namespace\", \"vm\")")]
     UnknownHandler(String),
     /// Host access is denied; names what was asked.
     #[error("tenant {tenant:?} has no host access: {what}")]
     HostAccess {
-        /// Tenant.
+        /// The tenant's name.
         tenant: String,
         /// The field and its value.
         what: String,
     },
 }
 
-/// Decides. The floor holds whatever handler the pod names.
+/// Decides whether a tenant may have a pod, and in which sandbox. The floor holds whatever handler the pod names.
 ///
 /// # Errors
 /// See [`Refusal`].

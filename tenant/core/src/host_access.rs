@@ -17,14 +17,14 @@ pub struct MountRequest<'a> {
     pub bidirectional: bool,
 }
 
-/// What of a container matters here.
+/// What admission looks at in a container.
 #[derive(Debug, Clone, Default)]
 pub struct ContainerRequest<'a> {
-    /// All of the node.
+    /// Whether it is privileged, which gives it all of the node.
     pub privileged: bool,
     /// Host paths of devices.
     pub devices: Vec<&'a str>,
-    /// Mounts.
+    /// Its mounts.
     pub mounts: Vec<MountRequest<'a>>,
     /// Capabilities beyond the default set, full names.
     pub added_capabilities: Vec<String>,

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a pod runs in. The order is that of isolation: a tenant's floor is compared with `<`.
+/// What a pod runs in. `vm` isolates more than `namespace`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+// The order of the variants is that of isolation, so that a kind can be compared with a tenant's floor.
 pub enum SandboxKind {
     /// Linux namespaces on the node's kernel.
     #[default]

@@ -1,23 +1,31 @@
 //! Tenants: the model and `admit`. Pure.
 //!
-//! A namespace belongs to a tenant by its own label [`TENANT_LABEL`]; nothing on a pod can change the tenant or weaken it.
+//! A namespace belongs to a tenant by its own label [`TENANT_LABEL`]; nothing on a pod can change the tenant or weaken
+//! it.
+//!
+//! The feature `crd` makes the CustomResourceDefinition from the types; what runs on a node does not need it.
 
 mod admit;
+#[cfg(feature = "crd")]
+mod crd;
 mod host_access;
 mod kind;
+mod network;
+mod port;
 mod quantity;
 mod registry;
 mod spec;
 
 pub use admit::{Admission, PodRequest, Refusal, UserNamespaceNeed, VmDefaults, admit};
+#[cfg(feature = "crd")]
+pub use crd::tenant_crd;
 pub use host_access::{ContainerRequest, MountRequest, SubPathCheck, admit_container};
 pub use kind::SandboxKind;
+pub use network::{AllowFrom, AllowTo, Isolation, NetworkSpec, NodeTarget};
+pub use port::{PortSpec, Protocol};
 pub use quantity::{parse_cpu, parse_memory};
 pub use registry::{ResolveError, Tenant, TenantRegistry};
-pub use spec::{
-    AllowFrom, AllowTo, HostAccess, Isolation, NetworkSpec, NodeTarget, PortSpec, Protocol, SandboxPolicy, SpecError,
-    TenantSpec, UserNamespacePolicy, VmSpec,
-};
+pub use spec::{HostAccess, SandboxPolicy, SpecError, TenantSpec, UserNamespacePolicy, VmSpec};
 
 /// The label of a Namespace that names its tenant; cluster admins control it.
 pub const TENANT_LABEL: &str = "cofferdam.dev/tenant";

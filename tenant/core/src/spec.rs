@@ -1,32 +1,54 @@
 //! The spec of a Tenant, as an admin writes it: strict, with defaults, checked.
 
-use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use crate::SandboxKind;
+use crate::kind::SandboxKind;
+use crate::network::NetworkSpec;
 use crate::quantity::{parse_cpu, parse_memory};
 
 /// `spec` of a Tenant (`cofferdam.dev/v1alpha1`), and of `[tenant.default]` and `[tenant.system]`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[cfg_attr(feature = "crd", derive(kube::CustomResource))]
+#[cfg_attr(
+    feature = "crd",
+    kube(
+        group = "cofferdam.dev",
+        version = "v1alpha1",
+        kind = "Tenant",
+        root = "TenantObject",
+        doc = "Which sandbox a tenant's pods get, whom they may talk to, and what of the node they may have.",
+        printcolumn(name = "Minimum", type_ = "string", json_path = ".spec.sandbox.minimum"),
+        printcolumn(name = "Default", type_ = "string", json_path = ".spec.sandbox.default"),
+        printcolumn(name = "Isolation", type_ = "string", json_path = ".spec.network.isolation"),
+        printcolumn(name = "Host access", type_ = "string", json_path = ".spec.hostAccess")
+    )
+)]
 pub struct TenantSpec {
-    /// Isolation floor and default.
+    /// Isolation floor and default, `namespace` below `vm`.
     pub sandbox: SandboxPolicy,
-    /// Size of VMs whose pods have no limits.
+    /// Size of a VM whose pod has no limits.
     pub vm: VmSpec,
-    /// Who may talk to whom.
+    /// Whom the pods may talk to.
     pub network: NetworkSpec,
     /// User namespaces of namespace sandboxes.
     pub user_namespace: UserNamespacePolicy,
-    /// What of the node a pod may have.
+    /// hostNetwork, hostPID, hostIPC, hostPath, privileged and devices of the host.
     pub host_access: HostAccess,
     /// Not supported yet: refused.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(skip))]
     pub quota: Option<Anything>,
     /// Not supported yet: refused.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(skip))]
     pub images: Option<Anything>,
 }
+
+/// The whole object, as `kube` derives it from the spec.
+#[cfg(feature = "crd")]
+pub(crate) type TenantResource = TenantObject;
 
 /// The value of a field that is refused as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
@@ -40,22 +62,30 @@ impl<'de> Deserialize<'de> for Anything {
 
 /// Isolation floor and default. The default is never below the floor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[cfg_attr(feature = "crd", schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.minimum) || self.minimum != 'vm' || !has(self.default) || self.default == 'vm'",
+    "message": "default is below the minimum"
+}])))]
 pub struct SandboxPolicy {
-    /// A pod below it is refused.
+    /// A pod below it is refused. Unset is `namespace`.
     pub minimum: SandboxKind,
-    /// For pods that name no handler; unset: the floor.
+    /// For pods that name no handler. Unset is the minimum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<SandboxKind>,
 }
 
 /// Size of a VM, as Kubernetes quantities.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct VmSpec {
     /// CPUs; rounded up to whole ones.
+    #[cfg_attr(feature = "crd", schemars(extend("pattern" = r"^([0-9]+m|[0-9]*\.?[0-9]+)$")))]
     pub cpu: String,
-    /// Guest RAM.
+    /// Memory of the guest.
+    #[cfg_attr(feature = "crd", schemars(extend("pattern" = r"^[0-9]*\.?[0-9]+(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$")))]
     pub memory: String,
 }
 
@@ -65,144 +95,27 @@ impl Default for VmSpec {
     }
 }
 
-/// The network side of a tenant.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct NetworkSpec {
-    /// What is allowed with nothing else said.
-    pub isolation: Isolation,
-    /// Tenants that may reach this one's pods.
-    pub allow_from: Vec<AllowFrom>,
-    /// What this tenant's pods may reach beyond their own tenant.
-    pub allow_to: Vec<AllowTo>,
-}
-
-/// What a tenant's pods may reach with nothing else said.
+/// Which pods get a user namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Isolation {
-    /// Their own tenant.
-    #[default]
-    Strict,
-    /// Outside, DNS and the API server as well.
-    Open,
-}
-
-/// A tenant that may come in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct AllowFrom {
-    /// Its name, or `*`.
-    pub tenant: String,
-    /// To which ports; empty: all.
-    #[serde(default)]
-    pub ports: Vec<PortSpec>,
-}
-
-/// A destination beyond the tenant. Exactly one of the first five is set.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct AllowTo {
-    /// A tenant's name, or `*`; its own allowFrom must agree.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
-    /// Addresses outside the cluster.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cidr: Option<IpNetwork>,
-    /// A node.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub node: Option<NodeTarget>,
-    /// The cluster's DNS.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dns: Option<bool>,
-    /// The API server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub api_server: Option<bool>,
-    /// To which ports; empty: all.
-    pub ports: Vec<PortSpec>,
-}
-
-/// Which nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NodeTarget {
-    /// The pod's own.
-    Own,
-}
-
-/// `AsRequested` or `Required`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 pub enum UserNamespacePolicy {
     /// As kubelet asks for.
     #[default]
     AsRequested,
     /// Always. Not supported yet: refused.
+    #[cfg_attr(feature = "crd", schemars(skip))]
     Required,
 }
 
-/// hostNetwork, hostPID, hostIPC, hostPath, privileged, host devices.
+/// Whether pods may have namespaces, paths and devices of the host, and be privileged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 pub enum HostAccess {
     /// None of it.
     #[default]
     Denied,
     /// All of it.
     Allowed,
-}
-
-/// Transport protocols.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// SCTP.
-    Sctp,
-}
-
-/// A port, written `TCP/80`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PortSpec {
-    /// Protocol.
-    pub protocol: Protocol,
-    /// Port, 1 to 65535.
-    pub port: u16,
-}
-
-impl TryFrom<String> for PortSpec {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let bad = || format!("{text:?} is not of the form TCP/80");
-        let (protocol, port) = text.split_once('/').ok_or_else(bad)?;
-        let protocol = match protocol {
-            "TCP" => Protocol::Tcp,
-            "UDP" => Protocol::Udp,
-            "SCTP" => Protocol::Sctp,
-            _ => return Err(bad()),
-        };
-        let port = port.parse().ok().filter(|p| *p != 0).ok_or_else(bad)?;
-        Ok(PortSpec { protocol, port })
-    }
-}
-
-impl From<PortSpec> for String {
-    fn from(port: PortSpec) -> String {
-        port.to_string()
-    }
-}
-
-impl std::fmt::Display for PortSpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Tcp => "TCP",
-            Protocol::Udp => "UDP",
-            Protocol::Sctp => "SCTP",
-        };
-        write!(f, "{protocol}/{}", self.port)
-    }
 }
 
 /// A field of a spec that is wrong, and why.
@@ -257,33 +170,10 @@ impl TenantSpec {
     }
 }
 
-impl AllowTo {
-    fn check(&self) -> Result<(), &'static str> {
-        let targets = [
-            self.tenant.is_some(),
-            self.cidr.is_some(),
-            self.node.is_some(),
-            self.dns.is_some(),
-            self.api_server.is_some(),
-        ];
-        match targets.iter().filter(|set| **set).count() {
-            1 => {}
-            0 => return Err("names no destination (tenant, cidr, node, dns or apiServer)"),
-            _ => return Err("names more than one destination"),
-        }
-        if self.dns == Some(false) || self.api_server == Some(false) {
-            return Err("dns and apiServer can only be true");
-        }
-        if self.tenant.as_deref() == Some("") {
-            return Err("tenant is empty");
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Isolation;
 
     fn parse(json: &str) -> Result<TenantSpec, String> {
         let spec: TenantSpec = serde_json::from_str(json).map_err(|e| e.to_string())?;

@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout_at};
 /// How long a namespace that is not known yet is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Resolves namespaces from the snapshots of a source, whatever else these contain beside the facts. The tenant `system` comes from the
-/// configuration alone, so that static pods start before any snapshot is there.
+/// Resolves namespaces from the snapshots of a source, whatever else these contain beside the facts. The tenant
+/// `system` comes from the configuration alone, so that static pods start before any snapshot is there.
 pub struct SnapshotRegistry<S> {
     snapshots: watch::Receiver<Arc<S>>,
     system: RwLock<System>,

@@ -48,7 +48,8 @@ impl Document<'_> {
         })
     }
 
-    /// An error of a field, such as `spec.ingress[0].ports`. Its line is the first that has the key of the path's last part.
+    /// An error of a field, such as `spec.ingress[0].ports`. Its line is the first that has the key of the path's last
+    /// part.
     pub fn field_error(&self, path: &str, reason: &str) -> FileError {
         let last = path.rsplit('.').next().unwrap_or(path);
         let key = format!("{}:", last.split('[').next().unwrap_or(last));

@@ -44,9 +44,9 @@ pub enum EditError {
     /// The object is in a file together with others, which somebody else wrote; nothing was written.
     #[error("{kind} {name} stands in {path} together with other objects: change that file")]
     Elsewhere {
-        /// Kind.
+        /// Kind of the object.
         kind: &'static str,
-        /// Name.
+        /// Name of the object.
         name: String,
         /// The file.
         path: PathBuf,

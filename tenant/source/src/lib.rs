@@ -1,8 +1,9 @@
 //! Cluster objects from a directory of YAML files.
 //!
-//! [`Directory`] reads `*.yaml` and follows changes, [`edit`] checks and writes such files for the CLI. Namespaces, Tenants and Pods are
-//! read here. Whoever keeps objects of other kinds in the same files names them by [`ObjectKinds`]: they are read, checked, kept and
-//! published together with the facts, so that a snapshot never mixes two states of a file.
+//! [`Directory`] reads `*.yaml` and follows changes, [`edit`] checks and writes such files for the CLI. Namespaces,
+//! Tenants and Pods are read here. Whoever keeps objects of other kinds in the same files names them by
+//! [`ObjectKinds`]: they are read, checked, kept and published together with the facts, so that a snapshot never mixes
+//! two states of a file.
 
 mod config;
 mod directory;

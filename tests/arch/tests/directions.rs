@@ -85,6 +85,8 @@ const NOT_BESIDE_A_POD: &[&str] = &[
     "tokio",
     "tonic",
     "cofferdam-tenant",
+    "kube",
+    "k8s-openapi",
 ];
 
 fn allowed(folder: &str) -> Option<&'static [&'static str]> {

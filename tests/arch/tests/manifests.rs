@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use cofferdam_arch_tests::root;
 use cofferdam_netpolicy_watch::parse;
-use cofferdam_tenant::TenantSpec;
+use cofferdam_tenant::{TenantSpec, tenant_crd};
 use serde_json::{Value, json};
 use support::schema::misfits;
 
@@ -64,6 +64,22 @@ fn the_examples_are_taken_by_the_directory_source() {
 
 fn crd() -> Value {
     documents(&manifests().join("crds/tenant.yaml")).remove(0)
+}
+
+/// How the shipped file begins; the rest is generated.
+const CRD_HEADER: &str = "\
+# The Tenant: which sandbox its pods get, whom they may talk to, what of the node they may have. docs/tenants.md explains each field.
+# Made from the types in tenant/core: UPDATE_MANIFESTS=1 cargo test -p cofferdam-arch-tests --test manifests
+";
+
+#[test]
+fn the_crd_is_what_the_types_say() {
+    let generated = tenant_crd().unwrap();
+    if std::env::var_os("UPDATE_MANIFESTS").is_some() {
+        let yaml = serde_saphyr::to_string(&generated).unwrap();
+        fs::write(manifests().join("crds/tenant.yaml"), format!("{CRD_HEADER}{yaml}")).unwrap();
+    }
+    assert_eq!(crd(), generated, "manifests/crds/tenant.yaml is not what the types of tenant/core say");
 }
 
 fn spec_schema() -> Value {

@@ -63,8 +63,8 @@ impl Chain {
 pub fn digest(rules: &[Rule]) -> Digest {
     let mut hash = Sha256::new();
     for rule in rules {
-        // The derived Debug form is unambiguous and covers each field; it is the same in every run of one build. Another
-        // build that prints differently only rewrites chains once at its start.
+        // The derived Debug form is unambiguous and covers each field; it is the same in every run of one build.
+        // Another build that prints differently only rewrites chains once at its start.
         hash.update(format!("{rule:?}\n").as_bytes());
     }
     let full = hash.finalize();

@@ -138,7 +138,7 @@ impl From<IpAddr> for Value {
     }
 }
 
-/// Comparison.
+/// How two values are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CmpOp {
     /// `==`
@@ -176,7 +176,8 @@ pub struct Nat {
 pub enum Expr {
     /// `field == value`, `field != value`.
     Cmp(Field, CmpOp, Value),
-    /// `field & mask == value`, `field & mask != value` (addresses: prefix; ct state: one of these bits with `Ne` 0; tcp flags).
+    /// `field & mask == value`, `field & mask != value` (addresses: prefix; ct state: one of these bits with `Ne` 0;
+    /// tcp flags).
     Masked(Field, Value, CmpOp, Value),
     /// `field first-last` (`CmpOp::Ne`: outside), both ends included.
     Range(Field, CmpOp, Value, Value),

@@ -83,8 +83,8 @@ pub type Element = Vec<Interval>;
 
 /// A named set or verdict map.
 ///
-/// Hash sets (`intervals` false) take each element on its own. In interval sets with one part the elements must not overlap
-/// (adjacent is fine): merge before. Deleting from concatenated interval sets is slow in the kernel.
+/// Hash sets (`intervals` false) take each element on its own. In interval sets with one part the elements must not
+/// overlap (adjacent is fine): merge before. Deleting from concatenated interval sets is slow in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
     /// Types of the concatenation's parts.

@@ -1,7 +1,8 @@
 //! What a pod may send and receive, as lists of terms: the one place that knows the semantics of policies and tenants.
 //!
-//! The evaluator asks the terms directly, the compiler writes them as rules. A flow needs one term of the tenant's list and,
-//! where a policy isolates the direction, one of the policies' list; at the source for egress and at the destination for ingress.
+//! The evaluator asks the terms directly, the compiler writes them as rules. A flow needs one term of the tenant's list
+//! and, where a policy isolates the direction, one of the policies' list; at the source for egress and at the
+//! destination for ingress.
 
 mod allow_lists;
 mod network_policy;

@@ -52,7 +52,8 @@ fn other_tenants<'a>(topology: &'a Topology<'_>, own: &str) -> impl Iterator<Ite
     topology.tenants.iter().map(String::as_str).filter(move |t| *t != own)
 }
 
-/// Those of `all` that some entry of allowTo which `is` of the right sort allows by its ports. Isolation Open allows all.
+/// Those of `all` that some entry of allowTo which `is` of the right sort allows by its ports. Isolation Open allows
+/// all.
 fn allowed_to<T: Ord + Copy>(
     network: &NetworkSpec,
     is: fn(&AllowTo) -> bool,
@@ -84,8 +85,8 @@ fn api_servers(topology: &Topology<'_>, tenant: &str) -> Vec<SocketAddr> {
     allowed_to(topology.network(tenant), |to| to.api_server == Some(true), &topology.facts.api_servers, port)
 }
 
-/// What `cidr` of allowTo means: the addresses of it that are outside the cluster. Only a single address may also be inside,
-/// or this node's own, but never one that a pod claims.
+/// What `cidr` of allowTo means: the addresses of it that are outside the cluster. Only a single address may also be
+/// inside, or this node's own, but never one that a pod claims.
 fn cidr_match(topology: &Topology<'_>, cidr: IpNetwork) -> PeerMatch {
     let exact = cidr.prefix() == if cidr.is_ipv4() { 32 } else { 128 };
     match exact {

@@ -1,4 +1,5 @@
-//! The compiled rules, interpreted as the kernel would: what netfilter's documentation says of verdicts, sets and missing fields, and no more.
+//! The compiled rules, interpreted as the kernel would: what netfilter's documentation says of verdicts, sets and
+//! missing fields, and no more.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,5 @@
-//! Packets that the evaluator does not speak of: false sources, wrong interfaces, answers, errors, the host's own business.
+//! Packets that the evaluator does not speak of: false sources, wrong interfaces, answers, errors, the host's own
+//! business.
 
 use cofferdam_netpolicy::ir::{Expr, Field, Hook, ct_direction, ct_state, fib_type, proto};
 

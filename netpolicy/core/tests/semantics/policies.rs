@@ -1,4 +1,5 @@
-//! What NetworkPolicies mean, point by point (docs/design/network-and-policy.md). All pods are of one tenant, so that only NetworkPolicies decide.
+//! What NetworkPolicies mean, point by point (docs/design/network-and-policy.md). All pods are of one tenant, so that
+//! only NetworkPolicies decide.
 
 use crate::check;
 use crate::kit::{Cluster, container_port, ip, labels};

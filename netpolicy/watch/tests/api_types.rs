@@ -1,0 +1,132 @@
+//! Whatever the API's own types write, a directory reads.
+//!
+//! The directory source has strict types of its own, since those of `k8s-openapi` pass over unknown fields. The values below name every field,
+//! so a Kubernetes release with a new field does not compile here until somebody has looked at it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use cofferdam_netpolicy::policy::{IntOrName, PolicyType};
+use cofferdam_netpolicy_watch::parse;
+use cofferdam_tenant_source::Object;
+use k8s_openapi::api::core::v1::{Container, ContainerPort, Namespace, Pod, PodIP, PodSpec, PodStatus};
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
+    NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    LabelSelector, LabelSelectorRequirement, ManagedFieldsEntry, ObjectMeta, OwnerReference,
+};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+fn map(key: &str, value: &str) -> BTreeMap<String, String> {
+    [(key.to_owned(), value.to_owned())].into()
+}
+
+fn metadata(name: &str, namespace: Option<&str>) -> ObjectMeta {
+    ObjectMeta {
+        annotations: Some(map("a", "b")),
+        creation_timestamp: None,
+        deletion_grace_period_seconds: Some(30),
+        deletion_timestamp: None,
+        finalizers: Some(vec!["f".into()]),
+        generate_name: Some("web-".into()),
+        generation: Some(3),
+        labels: Some(map("app", "web")),
+        managed_fields: Some(vec![ManagedFieldsEntry::default()]),
+        name: Some(name.into()),
+        namespace: namespace.map(Into::into),
+        owner_references: Some(vec![OwnerReference::default()]),
+        resource_version: Some("7".into()),
+        self_link: Some("/x".into()),
+        uid: Some("u1".into()),
+    }
+}
+
+fn selector() -> LabelSelector {
+    LabelSelector {
+        match_expressions: Some(vec![LabelSelectorRequirement {
+            key: "tier".into(),
+            operator: "In".into(),
+            values: Some(vec!["front".into()]),
+        }]),
+        match_labels: Some(map("app", "web")),
+    }
+}
+
+fn peers() -> Vec<NetworkPolicyPeer> {
+    let block = IPBlock { cidr: "10.0.0.0/8".into(), except: Some(vec!["10.1.0.0/16".into()]) };
+    vec![
+        NetworkPolicyPeer { ip_block: Some(block), namespace_selector: None, pod_selector: None },
+        NetworkPolicyPeer { ip_block: None, namespace_selector: Some(selector()), pod_selector: Some(selector()) },
+    ]
+}
+
+fn ports() -> Vec<NetworkPolicyPort> {
+    vec![
+        NetworkPolicyPort { end_port: Some(90), port: Some(IntOrString::Int(80)), protocol: Some("UDP".into()) },
+        NetworkPolicyPort { end_port: None, port: Some(IntOrString::String("http".into())), protocol: None },
+    ]
+}
+
+/// The object as the API server would send it. JSON is YAML.
+fn read(object: &impl serde::Serialize) -> Object<std::sync::Arc<cofferdam_netpolicy::policy::NetworkPolicy>> {
+    let text = serde_json::to_string(object).unwrap();
+    let mut objects = parse("object.yaml", &text).unwrap_or_else(|error| panic!("{error} in {text}"));
+    assert_eq!(objects.len(), 1);
+    objects.remove(0).object
+}
+
+#[test]
+fn a_network_policy_is_read_whole() {
+    let policy = NetworkPolicy {
+        metadata: metadata("web", Some("shop")),
+        spec: Some(NetworkPolicySpec {
+            egress: Some(vec![NetworkPolicyEgressRule { ports: Some(ports()), to: Some(peers()) }]),
+            ingress: Some(vec![NetworkPolicyIngressRule { from: Some(peers()), ports: Some(ports()) }]),
+            pod_selector: Some(selector()),
+            policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
+        }),
+    };
+    let Object::Further(read) = read(&policy) else { panic!("not a policy") };
+    assert_eq!((read.namespace.as_str(), read.name.as_str()), ("shop", "web"));
+    let spec = &read.spec;
+    assert_eq!(spec.policy_types, [PolicyType::Ingress, PolicyType::Egress]);
+    assert_eq!(spec.pod_selector.match_labels, map("app", "web"));
+    assert_eq!(spec.pod_selector.match_expressions[0].values, ["front"]);
+    assert_eq!((&spec.ingress[0].from, &spec.ingress[0].ports), (&spec.egress[0].to, &spec.egress[0].ports));
+    let block = spec.ingress[0].from[0].ip_block.as_ref().unwrap();
+    assert_eq!((block.cidr.to_string(), block.except[0].to_string()), ("10.0.0.0/8".into(), "10.1.0.0/16".into()));
+    assert!(spec.ingress[0].from[1].pod_selector.is_some() && spec.ingress[0].from[1].namespace_selector.is_some());
+    let ports = &spec.ingress[0].ports;
+    assert_eq!((ports[0].port.clone(), ports[0].end_port), (Some(IntOrName::Number(80)), Some(90)));
+    assert_eq!(ports[1].port, Some(IntOrName::Name("http".into())));
+}
+
+#[test]
+fn a_namespace_is_read_with_its_labels() {
+    let namespace = Namespace { metadata: metadata("shop", None), spec: Some(Default::default()), status: None };
+    let Object::Namespace(name, labels) = read(&namespace) else { panic!("not a namespace") };
+    assert_eq!((name.as_str(), labels), ("shop", map("app", "web")));
+}
+
+#[test]
+fn a_pod_is_read_as_a_peer() {
+    let port = ContainerPort { container_port: 8080, name: Some("http".into()), ..Default::default() };
+    let container = Container { name: "c".into(), ports: Some(vec![port]), ..Default::default() };
+    let pod = Pod {
+        metadata: metadata("web", Some("shop")),
+        spec: Some(PodSpec { containers: vec![container], host_network: Some(true), ..Default::default() }),
+        status: Some(PodStatus {
+            phase: Some("Succeeded".into()),
+            pod_ip: Some("10.9.0.4".into()),
+            pod_ips: Some(vec![PodIP { ip: "10.9.0.4".into() }, PodIP { ip: "fd00::4".into() }]),
+            ..Default::default()
+        }),
+    };
+    let Object::Pod(read) = read(&pod) else { panic!("not a pod") };
+    assert_eq!((read.uid.as_str(), read.labels.clone(), read.addresses.len()), ("u1", map("app", "web"), 2));
+    assert_eq!((read.ports[0].name.as_str(), read.ports[0].container_port), ("http", 8080));
+    assert!(read.host_network && read.finished);
+}
