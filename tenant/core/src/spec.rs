@@ -19,10 +19,10 @@ use crate::quantity::{parse_cpu, parse_memory};
         kind = "Tenant",
         root = "TenantObject",
         doc = "Which sandbox a tenant's pods get, whom they may talk to, and what of the node they may have.",
-        printcolumn(name = "Minimum", type_ = "string", json_path = ".spec.sandbox.minimum"),
-        printcolumn(name = "Default", type_ = "string", json_path = ".spec.sandbox.default"),
-        printcolumn(name = "Isolation", type_ = "string", json_path = ".spec.network.isolation"),
-        printcolumn(name = "Host access", type_ = "string", json_path = ".spec.hostAccess")
+        printcolumn = r#"{"name": "Minimum", "type": "string", "jsonPath": ".spec.sandbox.minimum"}"#,
+        printcolumn = r#"{"name": "Default", "type": "string", "jsonPath": ".spec.sandbox.default"}"#,
+        printcolumn = r#"{"name": "Isolation", "type": "string", "jsonPath": ".spec.network.isolation"}"#,
+        printcolumn = r#"{"name": "Host access", "type": "string", "jsonPath": ".spec.hostAccess"}"#
     )
 )]
 pub struct TenantSpec {

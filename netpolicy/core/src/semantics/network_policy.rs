@@ -11,6 +11,9 @@ use crate::address_range::{AddressRange, subtract};
 use crate::policy::{IntOrName, NetworkPolicy, Peer, PolicyPort, PolicyType};
 use crate::topology::{Pod, Topology};
 
+/// The rules of one direction: the peers and ports of each.
+type Rules<'a> = Vec<(&'a [Peer], &'a [PolicyPort])>;
+
 /// Adds the terms of a policy in one direction. `name` is the policy's, as people are told.
 pub(super) fn terms(
     topology: &Topology<'_>,
@@ -20,7 +23,7 @@ pub(super) fn terms(
     name: &str,
     terms: &mut Vec<Term>,
 ) {
-    let (field, rules): (&str, Vec<(&[Peer], &[PolicyPort])>) = match direction {
+    let (field, rules): (&str, Rules<'_>) = match direction {
         PolicyType::Ingress => ("ingress", policy.spec.ingress.iter().map(|r| (&r.from[..], &r.ports[..])).collect()),
         PolicyType::Egress => ("egress", policy.spec.egress.iter().map(|r| (&r.to[..], &r.ports[..])).collect()),
     };
