@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds busybox from Debian's source package with upstream's default configuration, static, once; prints its path.
-# Debian's own busybox-static runs its applets inside its shell instead of the files of an image, which is not what images have.
+# Debian's own busybox-static runs its applets inside its shell instead of the files of an image, which is not what
+# images have.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dsc=$("$here/packages.sh" src:busybox)

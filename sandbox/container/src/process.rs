@@ -85,8 +85,8 @@ impl Caps {
         }
     }
 
-    /// Of a process that asks for every capability: those that the node has, since it may lack one (in a container, in a VM, by
-    /// its own unit). A process that names what it wants gets exactly that, or an error.
+    /// Of a process that asks for every capability: those that the node has, since it may lack one (in a container, in
+    /// a VM, by its own unit). A process that names what it wants gets exactly that, or an error.
     fn granted(process: &Process) -> io::Result<Self> {
         Ok(Self::of(process).within(cred::capabilities()?.permitted))
     }

@@ -1,4 +1,5 @@
-//! critest pulls one image by the digest that it has upstream. Ours has another, so a copy of the program asks for that.
+//! critest pulls one image by the digest that it has upstream. Ours has another, so a copy of the program asks for
+//! that.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

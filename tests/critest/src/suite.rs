@@ -17,8 +17,8 @@ use crate::junit::{self, Case};
 /// The registries that critest pulls from.
 const REGISTRIES: [&str; 3] = ["registry.k8s.io", "gcr.io", "k8s.gcr.io"];
 
-/// critest makes a new namespace for every pod and shares what the host has with some: they are of the default tenant, which
-/// may do that here.
+/// critest makes a new namespace for every pod and shares what the host has with some: they are of the default tenant,
+/// which may do that here.
 const CONFIG: &str = "[tenant]\nunlabelled = \"default\"\n\n[tenant.default]\nhostAccess = \"Allowed\"\n";
 
 /// The order in which ginkgo shuffles the specs: always the same one, so that two runs can be compared.
@@ -51,8 +51,8 @@ impl Suite {
         Ok(Self { daemon, handler: handler.to_owned(), program, memory, runs: 0 })
     }
 
-    /// Runs all specs, or those whose name is one of `only`. A run that is not through after `limit` is ended by ginkgo itself,
-    /// which then reports where it was.
+    /// Runs all specs, or those whose name is one of `only`. A run that is not through after `limit` is ended by ginkgo
+    /// itself, which then reports where it was.
     pub fn run(&mut self, only: &[&str], limit: Duration) -> Result<Vec<Case>> {
         self.runs += 1;
         let report = self.daemon.dir().join(format!("junit-{}.xml", self.runs));
@@ -89,8 +89,8 @@ impl Suite {
     }
 }
 
-/// Runs those specs once more that failed and are not on the list, since a busy machine can be the reason. What the second run
-/// says holds; which specs those were is printed.
+/// Runs those specs once more that failed and are not on the list, since a busy machine can be the reason. What the
+/// second run says holds; which specs those were is printed.
 pub fn rerun_failed(suite: &mut Suite, expected: &Expected, cases: Vec<Case>, limit: Duration) -> Result<Vec<Case>> {
     let failed: Vec<&str> =
         cases.iter().filter(|case| expected.fails_unexpectedly(case)).map(|case| case.name.as_str()).collect();
@@ -109,8 +109,8 @@ pub fn rerun_failed(suite: &mut Suite, expected: &Expected, cases: Vec<Case>, li
         .collect())
 }
 
-/// A regular expression (Go's) that matches these specs only. ginkgo has the suite's description in front of a spec's text, and
-/// matches without the labels that its report adds behind it.
+/// A regular expression (Go's) that matches these specs only. ginkgo has the suite's description in front of a spec's
+/// text, and matches without the labels that its report adds behind it.
 fn focus(names: &[&str]) -> String {
     let escaped = |name: &&str| -> String {
         let plain = |c: char| c.is_alphanumeric() || c == ' ';

@@ -13,7 +13,8 @@ pub fn setup_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../setup")
 }
 
-/// Downloads packages unless they are cached; their paths in the order of `names`. `src:NAME` is a source package's `.dsc`.
+/// Downloads packages unless they are cached; their paths in the order of `names`. `src:NAME` is a source package's
+/// `.dsc`.
 pub fn packages(names: &[&str]) -> Result<Vec<PathBuf>> {
     let paths = setup("packages.sh", names)?;
     ensure!(paths.len() == names.len(), "packages.sh named {} files for {names:?}", paths.len());

@@ -1,7 +1,8 @@
 //! Test images: small, reproducible, made from Debian packages only.
 //!
-//! [`recipes`] says what is in them, a set a suite; [`storage_of`] keeps a registry's directory that holds a set outside the
-//! tree, [`Registry`] serves it on 127.0.0.1 of any network namespace. Nothing is fetched once the cache is warm.
+//! [`recipes`] says what is in them, a set a suite; [`storage_of`] keeps a registry's directory that holds a set
+//! outside the tree, [`Registry`] serves it on 127.0.0.1 of any network namespace. Nothing is fetched once the cache is
+//! warm.
 
 pub mod archive;
 pub mod debian;

@@ -14,8 +14,8 @@ pub struct ImageSet {
     pub name: &'static str,
     /// Part of the cache's key: to be raised when a recipe or the compressor changes.
     pub version: u32,
-    /// Fetches what the recipes take, such as Debian packages. The names of these files carry their versions: they are the
-    /// other part of the key.
+    /// Fetches what the recipes take, such as Debian packages. The names of these files carry their versions: they are
+    /// the other part of the key.
     pub inputs: fn() -> Result<Vec<PathBuf>>,
     /// Makes the images from the inputs.
     pub recipes: fn(&[PathBuf]) -> Result<Vec<Named>>,

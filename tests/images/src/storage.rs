@@ -16,8 +16,8 @@ pub fn cache_dir() -> PathBuf {
     base.unwrap_or_else(home).join("cofferdam")
 }
 
-/// The directory with the images of the project's own tests, made when it is not there. Whoever changes blobs works on a
-/// [`copy_storage`].
+/// The directory with the images of the project's own tests, made when it is not there. Whoever changes blobs works on
+/// a [`copy_storage`].
 pub fn storage() -> Result<PathBuf> {
     storage_of(&recipes::base::SET)
 }

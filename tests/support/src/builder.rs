@@ -80,7 +80,8 @@ impl DaemonBuilder {
         Ok(self)
     }
 
-    /// Makes the test's directory a shared mount, as `/` is under systemd (here it is private): needed for another boot id.
+    /// Makes the test's directory a shared mount, as `/` is under systemd (here it is private): needed for another boot
+    /// id.
     #[must_use]
     pub fn shared_mounts(mut self) -> Self {
         self.shared_mounts = true;
@@ -161,7 +162,8 @@ fn write_config(daemon: &Daemon, fragments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Where the images of a registry come from: the test's own one, for every name, so that nothing goes out when it lacks an image.
+/// Where the images of a registry come from: the test's own one, for every name, so that nothing goes out when it lacks
+/// an image.
 fn write_hosts(daemon: &Daemon, registry: &str) -> Result<()> {
     let dir = daemon.dir().join("certs.d").join(registry);
     fs::create_dir_all(&dir)?;

@@ -1,5 +1,5 @@
-//! Stand-ins for the images that critest pulls from registry.k8s.io, gcr.io and k8s.gcr.io, under the same names. What its
-//! specs look at is the same; nothing comes from those registries.
+//! Stand-ins for the images that critest pulls from registry.k8s.io, gcr.io and k8s.gcr.io, under the same names. What
+//! its specs look at is the same; nothing comes from those registries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,8 +51,8 @@ fn images(inputs: &[PathBuf]) -> Result<Vec<Named>> {
     Ok(named)
 }
 
-/// A root file system in which each applet is a hard link to one file, as in the image busybox. The first name has the content,
-/// since a link comes after what it leads to.
+/// A root file system in which each applet is a hard link to one file, as in the image busybox. The first name has the
+/// content, since a link comes after what it leads to.
 fn base(busybox: &[u8]) -> Result<Layer> {
     let mut names = parts::applets(busybox)?;
     names.push("busybox".to_owned());
