@@ -12,7 +12,7 @@ SETUP := tests/setup
 BIN := $(CURDIR)/bin
 export COFFERDAM_BIN_DIR := $(BIN)
 
-.PHONY: help build build-deps demo test test-deps check tools critest bench fuzz install uninstall clean
+.PHONY: help build build-deps demo test test-deps check tools critest bench peer fuzz install uninstall clean
 
 help: ## this list
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -62,6 +62,11 @@ bench: build ## compare with Debian's containerd and runc (root, idle machine)
 	$(SETUP)/apt.sh run bench
 	$(SETUP)/go.sh cri-tools >/dev/null
 	cargo run --locked --release -p cofferdam-bench
+
+peer: build ## compare with containerd and runc from Go modules, against the lists in tests/peer/differences (root)
+	$(SETUP)/apt.sh run test peer
+	$(SETUP)/go.sh cri-tools containerd runc >/dev/null
+	cargo test --locked -p cofferdam-peer --test families -- --ignored --nocapture --test-threads=2
 
 fuzz: ## one fuzz target under libFuzzer: make fuzz TARGET=spdy_frames SECONDS=60 (nightly, cargo-fuzz)
 	test -n "$(TARGET)" || { echo "make fuzz TARGET=NAME; see fuzz/README.md" >&2; exit 2; }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the real clients (Go) once and keeps them outside the tree, by version.
-# usage: go.sh [cri-tools|kubelet|kubectl|control-plane|agnhost|critest|cri-api]...   (default: cri-tools kubelet cri-api)
+# usage: go.sh [cri-tools|kubelet|kubectl|control-plane|agnhost|critest|cri-api|containerd|runc]...   (default: cri-tools kubelet cri-api)
 # Each group prints the absolute path of what it made, one a line; what is there already is not built again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -77,6 +77,14 @@ kubernetes_module() {
     echo "$dir"
 }
 
+# peer_module NAME VERSION MODULE: a module that requires MODULE alone.
+peer_module() {
+    local dir
+    dir=$(module "$1-$2")
+    grep -q "$3 " "$dir/go.mod" || printf '\nrequire %s %s\n' "$3" "$2" >>"$dir/go.mod"
+    echo "$dir"
+}
+
 kube() { # kube PACKAGE...: binaries of k8s.io/kubernetes named after their packages
     local dir package
     dir=$(kubernetes_module)
@@ -110,6 +118,17 @@ for group in "$@"; do
         export CGO_ENABLED=0
         kube test/images/agnhost
         unset CGO_ENABLED ;;
+    containerd)
+        module=github.com/containerd/containerd/v2
+        dir=$(peer_module containerd "$CONTAINERD_VERSION" "$module")
+        ldflags="-s -w -X $module/version.Version=$CONTAINERD_VERSION"
+        for package in containerd containerd-shim-runc-v2; do
+            build "$dir" "$tools/containerd-$CONTAINERD_VERSION/$package" "$module/cmd/$package" \
+                -tags "no_btrfs no_devmapper no_zfs"
+        done ;;
+    runc)
+        dir=$(peer_module runc "$RUNC_VERSION" github.com/opencontainers/runc)
+        build "$dir" "$tools/runc-$RUNC_VERSION/runc" github.com/opencontainers/runc -tags seccomp ;;
     cri-api)
         out=$tools/cri-api-$CRI_API_VERSION/api.proto
         if [[ ! -f $out ]]; then

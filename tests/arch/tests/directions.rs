@@ -50,6 +50,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("tests/bench", &["*"]),
     ("fuzz/targets", &["*"]),
     ("tests/critest", &["tests/support", "tests/images"]),
+    ("tests/peer", &["proto/cri", "tests/support", "tests/images"]),
 ];
 
 const SERVER: &[&str] = &[

@@ -2,7 +2,6 @@
 //!
 //! Only ratios of one run on an idle machine count. A goal that is missed is shown, not an error; a step that fails is one.
 
-mod containerd;
 mod cri;
 mod memory;
 mod namespace;
@@ -11,9 +10,8 @@ mod table;
 mod vm;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cofferdam_test_support::{Daemon, ensure_vm_image};
+use cofferdam_test_support::{Containerd, Daemon, ensure_vm_image};
 
-use containerd::Containerd;
 use namespace::{Helpers, Runtime};
 
 const USAGE: &str = "usage: cofferdam-bench [--n N] [--only cofferdam|containerd|vm]";
@@ -56,7 +54,7 @@ fn main() -> Result<()> {
     } else {
         None
     };
-    let containerd = if args.wants("containerd") { Some(Containerd::start()?) } else { None };
+    let containerd = if args.wants("containerd") { Some(Containerd::debian("bench")?) } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let compared = daemon.as_ref().filter(|_| args.wants("cofferdam"));
     runtime.block_on(namespaces(&args, compared, containerd.as_ref()))?;

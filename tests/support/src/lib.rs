@@ -25,6 +25,7 @@
 mod builder;
 mod cgroup;
 mod cluster;
+mod containerd;
 mod crictl;
 mod daemon;
 pub mod gate;
@@ -46,6 +47,7 @@ pub use cgroup::Cgroup;
 pub use cluster::{ClusterDir, namespace_yaml, tenant_yaml};
 pub use cofferdam_test_images::{Registry, copy_storage, corrupt_blob};
 pub use cofferdam_test_macros::needs;
+pub use containerd::Containerd;
 pub use crictl::Crictl;
 pub use daemon::Daemon;
 pub use host::{Host, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6};
@@ -55,8 +57,8 @@ pub use leaks::Snapshot;
 pub use netns::Netns;
 pub use node::{Node, build_binary, cgroup_dirs, cgroup_processes};
 pub use paths::{
-    api_proto, bin_dir, cofferdam, crictl_path, critest_path, ensure_vm_image, guest_kernel_package, kubelet_path,
-    vm_image_dir,
+    api_proto, bin_dir, cofferdam, containerd_path, crictl_path, critest_path, ensure_vm_image, guest_kernel_package,
+    kubelet_path, runc_path, vm_image_dir,
 };
 pub use pod::{ContainerSpec, PodSpec, image};
 pub use process::{pids_below, process_exists, signal, wait_gone};

@@ -39,6 +39,18 @@ pub fn kubelet_path() -> Result<PathBuf> {
     tool(&format!("kubernetes-{}/kubelet", version("KUBERNETES_VERSION")?), "kubelet")
 }
 
+/// containerd; its shim is in the same directory.
+pub fn containerd_path() -> Result<PathBuf> {
+    let dir = format!("containerd-{}", version("CONTAINERD_VERSION")?);
+    tool(&format!("{dir}/containerd-shim-runc-v2"), "containerd")?;
+    tool(&format!("{dir}/containerd"), "containerd")
+}
+
+/// runc.
+pub fn runc_path() -> Result<PathBuf> {
+    tool(&format!("runc-{}/runc", version("RUNC_VERSION")?), "runc")
+}
+
 /// The `api.proto` of k8s.io/cri-api.
 pub fn api_proto() -> Result<PathBuf> {
     tool(&format!("cri-api-{}/api.proto", version("CRI_API_VERSION")?), "cri-api")

@@ -1,14 +1,20 @@
-//! Debian's containerd and runc, in a network namespace, with root, state, socket and configuration of its own.
+//! containerd and runc, in a network namespace, with root, state, socket and configuration of their own.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use anyhow::{Context as _, Result, bail};
-use cofferdam_test_images::{dies_with_parent, storage};
-use cofferdam_test_support::{Cgroup, Host, Registry, eventually, image, pids_below, signal};
+use cofferdam_test_images::{Registry, dies_with_parent, storage};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Signal;
+
+use crate::cgroup::Cgroup;
+use crate::host::Host;
+use crate::paths;
+use crate::pod::image;
+use crate::process::{pids_below, signal};
+use crate::wait::eventually;
 
 /// A running containerd. Dropping it ends all its processes and removes what they left.
 #[derive(Debug)]
@@ -21,26 +27,42 @@ pub struct Containerd {
 }
 
 impl Containerd {
-    /// Starts one and waits for its socket.
-    pub fn start() -> Result<Self> {
-        let id = std::process::id();
-        let dir = std::env::temp_dir().join(format!("cofferdam-bench-containerd-{id}"));
+    /// Starts Debian's and waits for its socket. `name` goes into directory and cgroup names.
+    pub fn debian(name: &str) -> Result<Self> {
+        Self::start(name, &PathBuf::from("containerd"), &[])
+    }
+
+    /// Starts the version that `tests/setup/versions.env` names, with its shim and runc of the version named there.
+    pub fn pinned(name: &str) -> Result<Self> {
+        let (containerd, runc) = (paths::containerd_path()?, paths::runc_path()?);
+        let dirs: Vec<PathBuf> =
+            [&containerd, &runc].into_iter().filter_map(|path| Some(path.parent()?.into())).collect();
+        Self::start(name, &containerd, &dirs)
+    }
+
+    /// `dirs` come first in its `PATH`: containerd looks for its shim and the shim for runc there.
+    fn start(name: &str, program: &Path, dirs: &[PathBuf]) -> Result<Self> {
+        let id = format!("{name}-containerd-{}", std::process::id());
+        let dir = std::env::temp_dir().join(format!("cofferdam-{id}"));
         for sub in ["netns", "cni", "certs.d/127.0.0.1:5000"] {
             fs::create_dir_all(dir.join(sub))?;
         }
-        let cgroup = Cgroup::create(&format!("/cofferdam-bench-{id}"))?;
+        let cgroup = Cgroup::create(&format!("/cofferdam-{id}"))?;
         let mut new = Self { child: None, registry: None, host: None, dir, cgroup };
         let dir = new.dir.clone();
         fs::write(dir.join("config.toml"), config(&dir))?;
-        fs::write(dir.join("cni/10-bench.conflist"), network(&dir))?;
+        fs::write(dir.join("cni/10-bridge.conflist"), network(&dir))?;
         fs::write(dir.join("certs.d/127.0.0.1:5000/hosts.toml"), HOSTS)?;
         let host = new.host.insert(Host::create(&dir.join("netns"))?).host.path().to_owned();
         new.registry = Some(Registry::start(Some(&host), &storage()?)?);
         let log = File::create(dir.join("containerd.log"))?;
         let mut command = dies_with_parent();
-        command.arg("nsenter").arg(format!("--net={}", host.display())).args(["containerd", "--config"]);
+        command.arg("nsenter").arg(format!("--net={}", host.display())).arg(program).arg("--config");
         command.arg(dir.join("config.toml")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        new.child = Some(command.spawn().context("start containerd (tests/setup/apt.sh bench installs it)")?);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let all: Vec<PathBuf> = dirs.iter().cloned().chain(std::env::split_paths(&path)).collect();
+        command.env("PATH", std::env::join_paths(all)?);
+        new.child = Some(command.spawn().context("start containerd")?);
         new.wait_ready()?;
         Ok(new)
     }
@@ -53,6 +75,14 @@ impl Containerd {
     /// Its own directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The host's network namespace and outside's.
+    ///
+    /// # Panics
+    /// Never: one without them is not handed out.
+    pub fn host(&self) -> &Host {
+        self.host.as_ref().unwrap_or_else(|| unreachable!("made when it starts"))
     }
 
     /// Pods' cgroups live below it.
@@ -159,6 +189,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     conf_dir = "{dir}/cni"
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = "{dir}/certs.d"
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
 "#,
         dir = dir.display(),
         pause = image("pause"),
@@ -173,5 +205,5 @@ fn network(dir: &Path) -> String {
     let bridge =
         serde_json::json!({"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true, "ipam": ipam});
     let portmap = serde_json::json!({"type": "portmap", "capabilities": {"portMappings": true}});
-    serde_json::json!({"cniVersion": "0.4.0", "name": "bench", "plugins": [bridge, portmap]}).to_string()
+    serde_json::json!({"cniVersion": "0.4.0", "name": "bridge", "plugins": [bridge, portmap]}).to_string()
 }
