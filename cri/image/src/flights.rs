@@ -75,18 +75,20 @@ mod tests {
     #[tokio::test]
     async fn equal_work_runs_once_and_outlives_who_asked() {
         let flights = Arc::new(Flights::<&str, u32>::default());
-        let runs = Arc::new(AtomicU32::new(0));
+        let (runs, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(tokio::sync::Notify::new()));
         let start = || {
-            let runs = runs.clone();
+            let (runs, gate) = (runs.clone(), gate.clone());
             move || async move {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                gate.notified().await;
                 Ok(runs.fetch_add(1, SeqCst))
             }
         };
         let given_up = flights.run("a", start()).now_or_never();
         assert!(given_up.is_none());
-        let (one, two) = tokio::join!(flights.run("a", start()), flights.run("a", start()));
+        let open = async { gate.notify_one() };
+        let (one, two, ()) = tokio::join!(flights.run("a", start()), flights.run("a", start()), open);
         assert_eq!((one, two), (Ok(0), Ok(0)));
+        gate.notify_one();
         assert_eq!(flights.run("a", start()).await, Ok(1));
     }
 }

@@ -5,10 +5,10 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cofferdam_image::{ImageError, ImageService};
-use cofferdam_test_support::needs;
+use cofferdam_test_support::{eventually, needs};
 use support::image::sha256;
 use support::{Fault, Image, Packed, Registry, Tar, files, image, open};
 
@@ -27,14 +27,6 @@ fn noise(seed: u32, size: usize) -> Vec<u8> {
 fn big() -> Image {
     let many = (0..200).fold(Tar::new(), |tar, i| tar.file(&format!("d/f{i}"), 0o644, &noise(i, 5000)));
     image(&[(many.bytes(), Packed::Gzip)])
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// The body of the process that is killed.
@@ -69,7 +61,7 @@ async fn a_kill_in_the_middle_of_an_unpack_loses_nothing_but_the_layer() {
         });
         begun && ingest.metadata().is_ok_and(|m| m.len() == half as u64)
     };
-    wait_for("the victim unpacks", unpacking);
+    eventually("the victim unpacks", unpacking).unwrap();
     victim.kill().unwrap();
     victim.wait().unwrap();
     let service = open(dir.path());

@@ -167,7 +167,7 @@ async fn a_stalled_registry_is_unavailable_in_bounded_time() {
         matches!(&error, ImageError::Unavailable(text) if text.contains("no byte") || text.contains("timed out")),
         "{error}"
     );
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(180), "{:?}", start.elapsed());
 }
 
 #[needs(root)]
@@ -231,7 +231,7 @@ async fn a_mirror_is_asked_first_without_credentials_and_the_next_one_when_it_fa
 async fn equal_pulls_share_one_download_and_outlive_who_asked() {
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, big());
     registry.put("test/a", "1", &image);
-    registry.fail("blobs", 2, Fault::Delay(Duration::from_millis(300)));
+    registry.fail("blobs", 2, Fault::Delay(Duration::from_secs(2)));
     let (service, name) = (Arc::new(open(dir.path())), registry.reference("test/a:1"));
     let given_up = tokio::time::timeout(Duration::from_millis(50), service.pull(&name, None)).await;
     assert!(given_up.is_err());

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use cofferdam_image::{ImageError, ImageService, Limits};
-use cofferdam_test_support::needs;
+use cofferdam_test_support::{eventually, needs};
 use support::{Packed, Tar, files, image, open};
 use tar::EntryType;
 
@@ -280,11 +280,7 @@ fn the_child_sees_only_the_layer_and_may_only_own_and_mark_files() {
         let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default();
         line.split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    let start = std::time::Instant::now();
-    while !dir.path().join("first").exists() {
-        assert!(start.elapsed().as_secs() < 10, "the child unpacks");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    eventually("the child unpacks", || dir.path().join("first").exists()).unwrap();
     assert_eq!(line("Uid:"), "65534 65534 65534 65534");
     assert_eq!(line("NoNewPrivs:"), "1");
     // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETFCAP.

@@ -94,38 +94,43 @@ fn lock<K, T>(running: &Mutex<Running<K, T>>) -> MutexGuard<'_, Running<K, T>> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
+
+    use futures::FutureExt as _;
 
     use super::*;
 
     #[tokio::test]
     async fn equal_keys_share_one_run() {
         let (ops, runs) = (Operations::default(), Arc::new(AtomicUsize::new(0)));
+        let gate = Arc::new(tokio::sync::Notify::new());
         let one = || {
-            let runs = runs.clone();
+            let (runs, gate) = (runs.clone(), gate.clone());
             ops.run("a", move || async move {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                gate.notified().await;
                 Ok(runs.fetch_add(1, Ordering::SeqCst))
             })
         };
-        let (a, b) = tokio::join!(one(), one());
+        let (a, b, ()) = tokio::join!(one(), one(), async { gate.notify_one() });
         assert_eq!((a.unwrap(), b.unwrap()), (0, 0));
+        gate.notify_one();
         assert_eq!(one().await.unwrap(), 1, "a finished run is not joined");
     }
 
     #[tokio::test]
     async fn a_caller_that_gives_up_does_not_stop_the_run() {
         let (ops, done) = (Operations::default(), Arc::new(tokio::sync::Notify::new()));
+        let gate = Arc::new(tokio::sync::Notify::new());
         let run = ops.run("a", {
-            let done = done.clone();
+            let (done, gate) = (done.clone(), gate.clone());
             move || async move {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                gate.notified().await;
                 done.notify_one();
                 Ok(())
             }
         });
-        assert!(tokio::time::timeout(Duration::from_millis(1), run).await.is_err());
-        tokio::time::timeout(Duration::from_secs(5), done.notified()).await.expect("the run goes on");
+        assert!(run.now_or_never().is_none());
+        gate.notify_one();
+        done.notified().await;
     }
 
     #[tokio::test]

@@ -113,7 +113,7 @@ async fn the_end_of_a_pod_is_told_once() {
     bed.remove_pod(&sandbox).await.unwrap();
     let mut told = Vec::new();
     while told.last() != Some(&(true, cri::ContainerEventType::ContainerDeletedEvent)) {
-        let event = tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap().unwrap().unwrap();
+        let event = tokio::time::timeout(Duration::from_secs(180), events.next()).await.unwrap().unwrap().unwrap();
         assert!(event.container_id == sandbox || event.container_id == id, "of a pod that never was: {event:?}");
         told.push((event.container_id == sandbox, event.container_event_type()));
     }
@@ -178,7 +178,7 @@ async fn watchers_of_events_do_not_hold_up_the_daemons_end() {
     let request = Request::new(cri::GetEventsRequest {});
     let mut events = bed.server.get_container_events(request).await.unwrap().into_inner();
     bed.server.0.end_streams();
-    let end = tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(180), events.next()).await.unwrap();
     assert!(end.is_none(), "{end:?}");
 }
 

@@ -99,7 +99,7 @@ async fn a_start_whose_clean_up_hangs_answers_all_the_same() {
     let bed = Bed::new();
     let gate = bed.world.hold("detach");
     bed.world.fail("attach");
-    let answer = tokio::time::timeout(std::time::Duration::from_secs(30), bed.run(pod("web"))).await;
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(180), bed.run(pod("web"))).await;
     let error = answer.expect("the answer does not wait for the clean-up").unwrap_err();
     assert!(error.message().contains("attach"), "{error}");
     gate.add_permits(10);

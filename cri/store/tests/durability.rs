@@ -95,13 +95,13 @@ fn a_second_daemon_on_the_same_file_is_refused() {
 
 /// The writer of a dropped store closes the file after its last commit.
 fn wait_open(path: &std::path::Path) -> Store {
-    for _ in 0..100 {
-        if let Ok(store) = Store::open(path) {
-            return store;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    panic!("the store stays in use");
+    let mut opened = None;
+    cofferdam_test_support::eventually("the store is free again", || {
+        opened = Store::open(path).ok();
+        opened.is_some()
+    })
+    .unwrap();
+    opened.unwrap()
 }
 
 /// A disk that is full for a while.

@@ -128,7 +128,7 @@ fn engine(kernel: &Arc<Memory>, snapshot: PolicySnapshot) -> (Source, Controller
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {
-    let patience = tokio::time::timeout(Duration::from_secs(10), async {
+    let patience = tokio::time::timeout(Duration::from_secs(180), async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

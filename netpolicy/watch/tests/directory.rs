@@ -36,7 +36,7 @@ fn loaded(files: &[(&str, &str)]) -> PolicySnapshot {
 }
 
 async fn until(seen: &mut watch::Receiver<Arc<PolicySnapshot>>, what: impl FnMut(&Arc<PolicySnapshot>) -> bool) {
-    tokio::time::timeout(Duration::from_secs(5), seen.wait_for(what)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(180), seen.wait_for(what)).await.unwrap().unwrap();
 }
 
 #[test]

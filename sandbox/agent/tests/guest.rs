@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use anyhow::{Result, bail, ensure};
 use cofferdam_pod_api::{
     CONTROL_PORT, DATA_PORT, Delete, GetStats, NamespaceMode, Op, Outcome, PodError, Signal, Stop, Update,
@@ -34,7 +32,7 @@ fn a_guest_is_set_up_runs_containers_and_powers_off() -> Result<()> {
     kills_whole_trees(&mut link)?;
     run(&mut link, &container("last", "sleep 1000", json!({}))?)?;
     ensure!(matches!(link.done(Op::Stop(Stop {}))?, Outcome::Empty(_)));
-    let status = vm.wait_off(Duration::from_secs(10))?;
+    let status = vm.wait_off()?;
     ensure!(status.success() && !vm.console().contains("cofferdam-agent:"), "{status}: {}", vm.console());
     Ok(())
 }
@@ -160,7 +158,7 @@ fn containers_share_a_pid_namespace_whose_init_reaps() -> Result<()> {
     let (_, shown) = link.exit("two")?;
     ensure!(shown.contains("sleep\u{0}1000") && !shown.contains(") Z "), "{shown}");
     link.done(Op::Stop(Stop {}))?;
-    ensure!(vm.wait_off(Duration::from_secs(10))?.success(), "{}", vm.console());
+    ensure!(vm.wait_off()?.success(), "{}", vm.console());
     Ok(())
 }
 
@@ -169,7 +167,7 @@ fn containers_share_a_pid_namespace_whose_init_reaps() -> Result<()> {
 fn an_agent_that_cannot_serve_says_why_and_turns_the_machine_off() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut vm = Vm::start(dir.path(), &[CONTROL_PORT], None)?;
-    vm.wait_off(Duration::from_secs(30))?;
+    vm.wait_off()?;
     let console = vm.console();
     ensure!(
         console.contains("cofferdam-agent: find the virtio-serial ports: cofferdam.data did not appear"),

@@ -6,8 +6,6 @@
 #[path = "relay/bed.rs"]
 mod bed;
 
-use std::time::Duration;
-
 use bed::{Bed, Peer, data, request, status};
 use cofferdam_pod_api::{
     Body, Exec, ExitReport, Log, Op, Outcome, Response, STDERR, STDOUT, Start, Stop, StreamCredit, StreamData, WINDOW,
@@ -70,7 +68,6 @@ fn exits_that_come_after_the_answer_to_the_stop_count() {
     let mut bed = running();
     bed.daemon.send(&request(60, Op::Stop(Stop {})));
     bed.guest_answers(Outcome::Empty(Default::default()));
-    std::thread::sleep(Duration::from_millis(50));
     bed.guest[1].send(&exit(1, "c", 3));
     assert!(matches!(bed.event(), event::Kind::Exited(exit) if exit.code == 3));
     assert!(matches!(bed.answer(60), Outcome::Empty(_)));

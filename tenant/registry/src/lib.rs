@@ -157,7 +157,6 @@ mod tests {
     async fn a_namespace_that_comes_in_time_is_waited_for_and_never_default() {
         let (source, registry) = registry(ClusterFacts::default());
         let late = async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
             source.send_replace(Arc::new(snapshot(Some("acme"))));
         };
         let (found, ()) = tokio::join!(registry.resolve("shop"), late);

@@ -230,9 +230,11 @@ fn restart(kind: Kind) -> Result<()> {
     let short = crictl.run_container(&pod.sandbox, &short, &pod.spec)?;
     let ip = pod.ip(&daemon)?;
     daemon.kill9()?;
+    // Long enough for the short one to end without a daemon; on a busy machine it may end with the next.
     std::thread::sleep(Duration::from_secs(3));
     daemon.start()?;
     assert_eq!(crictl.container_state(&pod.container)?, "CONTAINER_RUNNING");
+    eventually("the short one has ended", || Ok(crictl.container_state(&short)? == "CONTAINER_EXITED"))?;
     assert_eq!(crictl.inspect(&short)?["status"]["exitCode"], 3);
     assert_eq!(pod.ip(&daemon)?, ip);
     assert_eq!(crictl.exec(&pod.container, &["echo", "still here"])?, "still here\n");

@@ -18,7 +18,7 @@ pub fn config(root: &Path) -> ImageConfig {
         registry_config_path: root.join("certs.d"),
         helper: Helper { program: env!("CARGO_BIN_EXE_cofferdam-unpack-helper").into(), args: Vec::new() },
         limits: Limits::default(),
-        stall_timeout: Duration::from_secs(10),
+        stall_timeout: Duration::from_secs(60),
         pinned: Vec::new(),
     }
 }

@@ -175,13 +175,7 @@ impl Bed {
 
 /// Tries until it is so.
 pub async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
-    for _ in 0..3000 {
-        if is().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what}: not within 30 s");
+    cofferdam_test_support::eventually_async(what, is).await.unwrap();
 }
 
 /// A pod with nothing special.

@@ -54,13 +54,13 @@ fn a_thousand_pods_and_policies_compile_in_a_moment() {
     let rules = cluster.rules();
     let took = start.elapsed();
     eprintln!("compiled in {took:?}: {} chains, {} sets", rules.chains.len(), rules.sets.len());
-    // A debug build on a busy machine; what is quadratic takes minutes.
-    assert!(took.as_secs() < 20, "{took:?}");
+    // A debug build takes a second and on a busy machine several; what is quadratic takes many minutes.
+    assert!(took.as_secs() < 120, "{took:?}");
     assert_eq!(rules.sets["out4"].elements.len(), 1000);
     let topology = Topology::new(&cluster.snapshot, &cluster.node, &cluster.local);
     let start = Instant::now();
     let flow =
         Flow { from: ip("10.88.1.1"), to: ip("10.89.0.1"), port: None, to_own_node: false, from_own_node: false };
     (0..10).for_each(|_| drop(cofferdam_netpolicy::evaluate::explain(&topology, &flow)));
-    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 120, "{:?}", start.elapsed());
 }

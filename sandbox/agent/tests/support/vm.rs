@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cofferdam_test_support::{bin_dir, eventually, guest_kernel_package};
+use cofferdam_test_support::{PATIENCE, bin_dir, eventually, guest_kernel_package};
 use cofferdam_vm::image::{BuildConfig, Image, KernelSource, build};
 
 /// MAC address of the guest's interface.
@@ -39,7 +39,7 @@ impl Vm {
         let path = self.dir.join(name);
         eventually("QEMU listens", || Ok(UnixStream::connect(&path).is_ok()))?;
         let stream = UnixStream::connect(&path)?;
-        stream.set_read_timeout(Some(Duration::from_secs(25)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(stream)
     }
 
@@ -50,8 +50,8 @@ impl Vm {
     }
 
     /// Waits until the machine is off.
-    pub fn wait_off(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let until = Instant::now() + limit;
+    pub fn wait_off(&mut self) -> Result<ExitStatus> {
+        let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.qemu.try_wait()? {
                 return Ok(status);

@@ -89,10 +89,9 @@ fn stats() {
 
 fn removal() {
     let mut pod = pod();
-    let spec = pod.spec("trap 'exit 3' TERM; echo ready; while true; do sleep 0.01; done", |_| {});
+    let spec = pod.spec("trap 'exit 3' TERM; touch /ready; while true; do sleep 0.01; done", |_| {});
     let (mut container, launched) = pod.start(&spec);
-    eventually("the shell", || container.stats().pids.unwrap() >= 2).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    eventually("the shell", || spec.rootfs.upper.join("ready").exists()).unwrap();
     container.signal_all(15).unwrap();
     assert_eq!(end(launched).code, 3);
     container.remove().unwrap();

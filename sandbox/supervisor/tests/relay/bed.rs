@@ -8,7 +8,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use cofferdam_pod_api::{
     Body, Boot, BootConfig, BootedProcesses, ContainerRootfs, ContainerSpec, ContainerState, ContainerStatus, Create,
@@ -16,6 +15,7 @@ use cofferdam_pod_api::{
     Stdio, StreamData, answer, encode, event, opening, status_to, sync_after_magic,
 };
 use cofferdam_supervisor::{BootedMachine, End, ExitRecords, Machine, Relay, serve_vm};
+use cofferdam_test_support::PATIENCE;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 pub fn pair() -> (UnixStream, UnixStream) {
@@ -44,7 +44,7 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(stream: UnixStream) -> Peer {
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Peer { stream, decoder: Decoder::new(MAX_FRAME), synced: false }
     }
 
