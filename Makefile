@@ -12,10 +12,10 @@ SETUP := tests/setup
 BIN := $(CURDIR)/bin
 export COFFERDAM_BIN_DIR := $(BIN)
 
-.PHONY: help build build-deps demo test test-deps check tools critest bench peer fuzz install uninstall clean
+.PHONY: help build build-deps demo check check-deps test test-kernel test-e2e tools critest bench peer fuzz install uninstall clean
 
 help: ## this list
-	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 build: build-deps ## cofferdam, cofferdam-shim and cofferdam-agent into bin/
 	cargo build --locked --release -p cofferdam
@@ -35,18 +35,49 @@ demo: build ## two tenants, a VM pod and a namespace pod, one policy (root)
 	$(SETUP)/apt.sh run
 	tests/demo/run
 
+# A stage prints its time, the outermost recipe a table of them (tests/setup/stages.sh).
+STAGES := . $(SETUP)/stages.sh
+NEXTEST = "$$($(SETUP)/cargo-tools.sh nextest)" nextest run --locked --workspace --no-tests fail --profile $(if $(CI),ci,default)
+E2E := package(cofferdam-e2e)
+# Suites with a command of their own.
+SUITES := $(E2E) + package(cofferdam-critest) + package(cofferdam-peer)
+
+check: check-deps ## what needs no root and no network: fmt, dependencies, clippy, docs, tests
+	$(STAGES)
+	stage fmt cargo fmt --all --check
+	stage deny "$$($(SETUP)/cargo-tools.sh deny)" --locked check --hide-inclusion-graph licenses bans sources
+	stage machete "$$($(SETUP)/cargo-tools.sh machete)" cri netpolicy proto sandbox tenant tests
+	stage clippy cargo clippy --locked --workspace --all-targets -- -D warnings
+	stage doc env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps
+	stage test $(NEXTEST)
+	stage doctest cargo test --quiet --locked --workspace --doc
+
+check-deps: build-deps
+	$(SETUP)/apt.sh check
+	$(SETUP)/cargo-tools.sh nextest deny machete >/dev/null
+
+test-kernel: check-deps ## the ignored tests of all crates: kernel, packages (root, network at first)
+	$(STAGES)
+	$(SETUP)/apt.sh run test
+	stage tools make --no-print-directory tools
+	stage test-kernel $(NEXTEST) --run-ignored only -E 'not ($(SUITES))'
+
+test-e2e: build ## a daemon with its real clients, both kinds of sandbox (root, network at first)
+	$(STAGES)
+	$(SETUP)/apt.sh run test check
+	stage tools make --no-print-directory tools
+	stage test-e2e $(NEXTEST) --run-ignored only -E '$(E2E)'
+
 test: ## everything that must hold before a change lands (root)
-	start=$$SECONDS
-	step() { echo "== $$* ($$((SECONDS - start)) s)"; }
-	step dependencies; make --no-print-directory build-deps; $(SETUP)/apt.sh run test
-	step fmt; cargo fmt --all --check
-	step clippy; cargo clippy --locked --workspace --all-targets -- -D warnings
-	step deny; "$$($(SETUP)/deny.sh)" --locked check licenses bans sources
-	step doc; RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
-	step build; make --no-print-directory build
-	step tools; make --no-print-directory tools
-	step test; cargo test --locked --workspace --no-fail-fast
-	echo "== passed in $$((SECONDS - start)) s"
+	$(STAGES)
+	stage dependencies make --no-print-directory check-deps
+	$(SETUP)/apt.sh run test
+	make --no-print-directory check
+	stage build make --no-print-directory build
+	make --no-print-directory test-kernel
+	make --no-print-directory test-e2e
+	stage critest make --no-print-directory critest
+	stage peer make --no-print-directory peer
 
 tools: ## the real clients (Go) and test images, cached outside the tree
 	$(SETUP)/go.sh cri-tools critest kubelet cri-api >/dev/null

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs Debian 12 packages by group. Nothing is fetched when all of a group is there already.
-# usage: apt.sh build|run|test|bench|peer ...
+# usage: apt.sh build|check|run|test|bench|peer ...
 #   build  what compiling needs         run   what `cofferdam serve` and the demo need
+#   check  what `make check` needs besides build
 #   test   what the tests need besides  bench containerd and runc, to compare with
 #   peer   network plugins of the containerd that tests/peer builds
 # No service is left running or enabled that was not before; the guest's kernel is only downloaded (packages.sh), never installed.
@@ -11,6 +12,7 @@ declare -A groups=(
     [build]="gcc libc6-dev make pkg-config libnftnl-dev libmnl-dev libseccomp-dev ca-certificates"
     [run]="qemu-system-x86 qemu-system-common nftables iproute2 util-linux docker-registry"
     [test]="busybox-static runc socat procps curl bzip2"
+    [check]="python3-venv openssl"
     [bench]="containerd runc containernetworking-plugins"
     [peer]="containernetworking-plugins"
 )
@@ -47,7 +49,7 @@ disable_services() {
     done
 }
 
-[[ $# -gt 0 ]] || { log "usage: apt.sh build|run|test|bench|peer ..."; exit 2; }
+[[ $# -gt 0 ]] || { log "usage: apt.sh build|check|run|test|bench|peer ..."; exit 2; }
 wanted=()
 for group in "$@"; do
     [[ -n ${groups[$group]:-} ]] || { log "unknown group $group"; exit 2; }

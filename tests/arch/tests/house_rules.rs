@@ -137,6 +137,42 @@ fn one_version_per_dependency_stands_in_one_table() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What cargo-machete does not look at: it goes by crates.
+#[test]
+fn the_workspaces_table_has_no_entry_that_nobody_uses() {
+    let workspace = manifest(&root());
+    let mut unused: Vec<String> = workspace["workspace"]["dependencies"].as_table().unwrap().keys().cloned().collect();
+    for member in members().unwrap() {
+        let table = manifest(&root().join(&member.folder));
+        for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            let used = table.get(section).and_then(Value::as_table);
+            unused.retain(|name| !used.is_some_and(|used| used.contains_key(name)));
+        }
+    }
+    assert!(unused.is_empty(), "{unused:?}");
+}
+
+/// A test that looks for root or for CI by itself could pass without having run.
+#[test]
+fn the_gate_for_root_is_the_only_one() {
+    let root = root();
+    let own = ["is_root()", concat!("\"C", "I\""), concat!("skip", "ped:")];
+    let mut wrong = Vec::new();
+    for path in sources().unwrap() {
+        let name = path.strip_prefix(&root).unwrap().display().to_string();
+        let is_test = name.contains("/tests/") || (name.starts_with("tests/") && !name.starts_with("tests/bench/"));
+        if !is_test || name == "tests/support/src/gate.rs" || name == file!() {
+            continue;
+        }
+        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            if own.iter().any(|sign| line.contains(sign)) {
+                wrong.push(format!("{name}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_crate_takes_the_workspaces_lints_and_licence() {
     for member in members().unwrap() {
