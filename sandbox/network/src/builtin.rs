@@ -95,7 +95,7 @@ impl BuiltinNetwork {
     pub async fn leave(&self) -> Result<(), NetworkError> {
         self.drain().await;
         let cidrs = lock(&self.state).ipam.cidrs();
-        blocking(move || cidrs.into_iter().try_for_each(host::retire)).await
+        blocking(move || cidrs.into_iter().try_for_each(|cidr| host::retire(cidr, false))).await
     }
 
     async fn prepare(&self) -> Result<(), NetworkError> {
@@ -266,15 +266,19 @@ fn remove(lease: &Lease) {
     }
 }
 
-/// Takes former CIDRs that no pod uses from the host.
+/// Takes former CIDRs that no pod uses from the host. A part of a CIDR can begin with the same address, which is the
+/// node's in both.
 fn retire(state: &Mutex<State>) -> Result<(), NetworkError> {
-    let unused: Vec<IpNetwork> = {
+    let unused: Vec<(IpNetwork, bool)> = {
         let mut state = lock(state);
-        let (keep, unused) = std::mem::take(&mut state.retiring).into_iter().partition(|cidr| state.ipam.in_use(*cidr));
+        let (keep, unused): (_, Vec<IpNetwork>) =
+            std::mem::take(&mut state.retiring).into_iter().partition(|cidr| state.ipam.in_use(*cidr));
         state.retiring = keep;
-        unused
+        let in_force = [state.ipam.cidrs(), state.retiring.clone()].concat();
+        let nodes: Vec<IpAddr> = in_force.into_iter().map(node_address).collect();
+        unused.into_iter().map(|cidr| (cidr, nodes.contains(&node_address(cidr)))).collect()
     };
-    unused.into_iter().try_for_each(host::retire)
+    unused.into_iter().try_for_each(|(cidr, shares_node_address)| host::retire(cidr, shares_node_address))
 }
 
 fn remove_orphans(prefix: &str, living: &[String]) -> Result<(), NetworkError> {

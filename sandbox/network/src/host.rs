@@ -40,11 +40,15 @@ pub fn prepare(cidrs: &[IpNetwork]) -> Result<(), NetworkError> {
     Ok(())
 }
 
-/// Takes away what [`prepare`] gave for a CIDR that no pod uses any more.
-pub fn retire(cidr: IpNetwork) -> Result<(), NetworkError> {
+/// Takes away what [`prepare`] gave for a CIDR that no pod uses any more; the node's address in it only where no
+/// other CIDR has the same.
+pub fn retire(cidr: IpNetwork, keep_node_address: bool) -> Result<(), NetworkError> {
     let mut netlink = step("open a netlink socket", Netlink::route())?;
     let lo = loopback(&mut netlink)?;
     step(format!("delete the blackhole route of {cidr}"), blackhole(cidr).delete(&mut netlink))?;
+    if keep_node_address {
+        return Ok(());
+    }
     step(format!("take {} from lo", node_address(cidr)), route::delete_address(&mut netlink, lo, node_address(cidr)))
 }
 

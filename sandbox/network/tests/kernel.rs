@@ -317,6 +317,19 @@ fn other_pod_cidrs_take_the_place_of_the_old_ones_when_no_pod_uses_them() {
 
 #[needs(root)]
 #[test]
+fn a_part_of_the_old_cidr_keeps_the_address_that_the_node_has_in_both() {
+    let host = Host::new();
+    host.call(|network| async move { network.set_pod_cidrs(vec!["10.88.0.0/25".parse().unwrap()]).await }).unwrap();
+    assert!(host.ns.sh("ip address show lo").contains("10.88.0.1/32"));
+    let routes = host.ns.sh("ip route show type blackhole");
+    assert!(routes.contains("10.88.0.0/25") && routes.lines().count() == 1, "{routes}");
+    // Its route has the node's address as its source.
+    let (_pod, lease) = host.pod("a");
+    assert!(host.ns.seen_by((lease.addresses[0], 80).into()).is_some());
+}
+
+#[needs(root)]
+#[test]
 fn pods_take_the_mtu_of_the_uplink() {
     let host = Host::new();
     let outside = bare();
