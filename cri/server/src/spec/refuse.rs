@@ -19,7 +19,7 @@ pub(crate) fn container(config: &cri::ContainerConfig, pod: &SandboxSpec) -> Res
     config.mounts.iter().enumerate().try_for_each(|(i, m)| mount(i, m))?;
     let Some(linux) = &config.linux else { return Ok(()) };
     let Some(security) = &linux.security_context else { return Ok(()) };
-    selinux("linux.security_context.selinux_options", security.selinux_options.as_ref())?;
+    selinux("linux.security_context.selinux_options", security.selinux_options.as_ref(), has_selinux())?;
     apparmor("linux.security_context.apparmor", security.apparmor.as_ref())?;
     namespaces::check(security.namespace_options.as_ref(), &pod.namespaces)?;
     let refused = match security.apparmor_profile.as_str() {
@@ -64,7 +64,7 @@ fn mount(index: usize, mount: &cri::Mount) -> Result<(), SpecError> {
         return Err(SpecError::new(field("propagation"), "is not known"));
     }
     // Without SELinux on the node there are no labels to change, so the wish is fulfilled.
-    if mount.selinux_relabel && Path::new("/sys/fs/selinux/enforce").exists() {
+    if mount.selinux_relabel && has_selinux() {
         return Err(SpecError::new(field("selinux_relabel"), "SELinux is not supported"));
     }
     if mount.recursive_read_only && !mount.readonly {
@@ -91,18 +91,25 @@ pub(crate) fn sandbox(config: &cri::PodSandboxConfig) -> Result<(), SpecError> {
         }
     }
     let Some(security) = security else { return Ok(()) };
-    selinux("linux.security_context.selinux_options", security.selinux_options.as_ref())?;
+    selinux("linux.security_context.selinux_options", security.selinux_options.as_ref(), has_selinux())?;
     apparmor("linux.security_context.apparmor", security.apparmor.as_ref())?;
     seccomp(security.seccomp.as_ref(), &security.seccomp_profile_path)
 }
 
-fn selinux(field: &str, options: Option<&cri::SeLinuxOption>) -> Result<(), SpecError> {
+/// A label means nothing to a kernel without SELinux: pods that ask for one run there unlabelled, under every runtime.
+fn selinux(field: &str, options: Option<&cri::SeLinuxOption>, present: bool) -> Result<(), SpecError> {
     match options {
-        Some(o) if !(o.user.is_empty() && o.role.is_empty() && o.r#type.is_empty() && o.level.is_empty()) => {
+        Some(o)
+            if present && !(o.user.is_empty() && o.role.is_empty() && o.r#type.is_empty() && o.level.is_empty()) =>
+        {
             Err(SpecError::new(field, "SELinux is not supported"))
         }
         _ => Ok(()),
     }
+}
+
+fn has_selinux() -> bool {
+    Path::new("/sys/fs/selinux/enforce").exists()
 }
 
 fn apparmor(field: &str, profile: Option<&cri::SecurityProfile>) -> Result<(), SpecError> {
@@ -160,6 +167,15 @@ mod tests {
         assert_eq!(with(cri::NamespaceMode::Pod, 80), "port_mappings[0].host_port");
         assert_eq!(with(cri::NamespaceMode::Node, 80), "");
         assert_eq!(with(cri::NamespaceMode::Node, 81), "port_mappings[0].host_port");
+    }
+
+    #[test]
+    fn a_label_of_selinux_is_refused_only_by_a_kernel_that_has_it() {
+        let level = cri::SeLinuxOption { level: "s0".to_owned(), ..Default::default() };
+        let refused = |options, present| field_of(selinux("selinux_options", options, present));
+        assert_eq!(refused(Some(&level), true), "selinux_options");
+        assert_eq!(refused(Some(&level), false), "");
+        assert_eq!(refused(Some(&cri::SeLinuxOption::default()), true), "");
     }
 
     #[test]
