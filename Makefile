@@ -12,7 +12,7 @@ SETUP := tests/setup
 BIN := $(CURDIR)/bin
 export COFFERDAM_BIN_DIR := $(BIN)
 
-.PHONY: help build build-deps demo check check-deps test test-kernel test-e2e tools critest bench peer fuzz install uninstall clean
+.PHONY: help build build-deps demo check check-deps test test-kernel test-e2e tools critest conformance bench peer fuzz install uninstall clean
 
 help: ## this list
 	sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -38,7 +38,7 @@ demo: build ## two tenants, a VM pod and a namespace pod, one policy (root)
 # A stage prints its time, the outermost recipe a table of them (tests/setup/stages.sh).
 STAGES := . $(SETUP)/stages.sh
 NEXTEST = "$$($(SETUP)/cargo-tools.sh nextest)" nextest run --locked --workspace --no-tests fail --profile $(if $(CI),ci,default)
-E2E := package(cofferdam-e2e)
+E2E := package(cofferdam-e2e) + package(cofferdam-cluster-tests)
 # Suites with a command of their own.
 SUITES := $(E2E) + package(cofferdam-critest) + package(cofferdam-peer)
 
@@ -80,7 +80,7 @@ test: ## everything that must hold before a change lands (root)
 	stage peer make --no-print-directory peer
 
 tools: ## the real clients (Go) and test images, cached outside the tree
-	$(SETUP)/go.sh cri-tools critest kubelet cri-api >/dev/null
+	$(SETUP)/go.sh cri-tools critest cri-api kubelet kubectl control-plane agnhost coredns e2e >/dev/null
 	$(SETUP)/busybox.sh >/dev/null
 	$(SETUP)/packages.sh guest-kernel >/dev/null
 
@@ -88,6 +88,10 @@ critest: build ## critest of cri-tools against its list of expected failures (ro
 	$(SETUP)/apt.sh run test
 	$(SETUP)/go.sh cri-tools critest >/dev/null
 	cargo test --locked -p cofferdam-critest --test critest -- --include-ignored --nocapture
+
+conformance: build tools ## all of upstream's node conformance tests on a real cluster (root)
+	$(SETUP)/apt.sh run test
+	cargo run --locked -p cofferdam-cluster-tests
 
 bench: build ## compare with Debian's containerd and runc (root, idle machine)
 	$(SETUP)/apt.sh run bench

@@ -11,7 +11,7 @@ set -euo pipefail
 declare -A groups=(
     [build]="gcc libc6-dev make pkg-config libnftnl-dev libmnl-dev libseccomp-dev ca-certificates"
     [run]="qemu-system-x86 qemu-system-common nftables iproute2 util-linux docker-registry"
-    [test]="busybox-static runc socat procps curl bzip2"
+    [test]="busybox-static runc socat procps curl bzip2 etcd-server openssl"
     [check]="python3-venv openssl"
     [bench]="containerd runc containernetworking-plugins"
     [peer]="containernetworking-plugins"

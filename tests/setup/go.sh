@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the real clients (Go) once and keeps them outside the tree, by version.
-# usage: go.sh [cri-tools|kubelet|kubectl|control-plane|agnhost|critest|cri-api|containerd|runc]...   (default: cri-tools kubelet cri-api)
+# usage: go.sh [cri-tools|critest|kubelet|kubectl|control-plane|agnhost|coredns|e2e|cri-api|containerd|runc]...   (default: cri-tools kubelet cri-api)
 # Each group prints the absolute path of what it made, one a line; what is there already is not built again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,20 +37,25 @@ module() {
     echo "$dir"
 }
 
-# build DIR OUT PACKAGE [go build arguments]: into OUT by way of a temporary name, so that a broken build leaves nothing.
-build() {
-    local dir=$1 out=$2 package=$3
-    shift 3
-    if [[ -x $out ]]; then
-        echo "$out"
-        return
+# make DIR OUT GO-COMMAND...: into OUT by way of a temporary name of this process, so that neither a broken build nor a
+# second one at the same time leaves half a file.
+make() {
+    local dir=$1 out=$2
+    shift 2
+    if [[ ! -x $out ]]; then
+        log "building $out"
+        mkdir -p "$(dirname "$out")"
+        (cd "$dir" && nice -n 10 "$go" "$1" -mod=mod -p "$jobs" -trimpath -ldflags "$ldflags" -o "$out.$$" "${@:2}" >&2)
+        mv "$out.$$" "$out"
     fi
-    log "building $package"
-    mkdir -p "$(dirname "$out")"
-    (cd "$dir" && nice -n 10 "$go" build -mod=mod -p "$jobs" -trimpath -ldflags "$ldflags" "$@" -o "$out.part" "$package" >&2)
-    mv "$out.part" "$out"
     echo "$out"
 }
+build() { # DIR OUT PACKAGE [go build arguments]: a program
+    local dir=$1 out=$2 package=$3
+    shift 3
+    make "$dir" "$out" build "$@" "$package"
+}
+build_test() { make "$1" "$2" test -c "$3"; } # DIR OUT PACKAGE: the tests of a package as a program
 
 cri_tools_module() {
     local dir
@@ -85,6 +90,41 @@ peer_module() {
     echo "$dir"
 }
 
+# A static binary, for an image that holds nothing else.
+static() {
+    export CGO_ENABLED=0
+    "$@"
+    unset CGO_ENABLED
+}
+
+# CoreDNS with the plugins that a cluster's DNS uses: all of them would bring the SDKs of three clouds, which is most of
+# the time of a build. The Kubernetes modules are those of the other tools, so that they are compiled once.
+coredns() {
+    local dir plugin
+    dir=$(module "coredns-$COREDNS_VERSION")
+    if [[ ! -f $dir/main.go ]]; then
+        printf '\nrequire github.com/coredns/coredns %s\n' "$COREDNS_VERSION" >>"$dir/go.mod"
+        printf 'require k8s.io/%s '"$KUBERNETES_STAGING_VERSION"'\n' api apimachinery client-go >>"$dir/go.mod"
+        {
+            printf 'package main\n\nimport (\n\t"github.com/coredns/coredns/coremain"\n'
+            for plugin in cache errors forward health kubernetes ready; do
+                printf '\t_ "github.com/coredns/coredns/plugin/%s"\n' "$plugin"
+            done
+            printf ')\n\nfunc main() { coremain.Run() }\n'
+        } >"$dir/main.go"
+    fi
+    build "$dir" "$tools/coredns-$COREDNS_VERSION/coredns" .
+}
+
+# Upstream's end-to-end tests, and the ginkgo of the version they are written for, which runs them in several processes.
+e2e() {
+    local dir
+    dir=$(kubernetes_module)
+    ldflags="-s -w -X k8s.io/component-base/version.gitVersion=$KUBERNETES_VERSION"
+    build_test "$dir" "$tools/kubernetes-$KUBERNETES_VERSION/e2e.test" k8s.io/kubernetes/test/e2e
+    build "$dir" "$tools/kubernetes-$KUBERNETES_VERSION/ginkgo" github.com/onsi/ginkgo/v2/ginkgo
+}
+
 kube() { # kube PACKAGE...: binaries of k8s.io/kubernetes named after their packages
     local dir package
     dir=$(kubernetes_module)
@@ -102,22 +142,23 @@ for group in "$@"; do
     cri-tools)
         build "$(cri_tools_module)" "$tools/cri-tools-$CRI_TOOLS_VERSION/crictl" sigs.k8s.io/cri-tools/cmd/crictl ;;
     critest)
-        out=$tools/cri-tools-$CRI_TOOLS_VERSION/critest
-        if [[ ! -x $out ]]; then
-            log "building critest"
-            dir=$(cri_tools_module)
-            mkdir -p "$(dirname "$out")"
-            (cd "$dir" && nice -n 10 "$go" test -mod=mod -p "$jobs" -c -o "$out.part" sigs.k8s.io/cri-tools/cmd/critest >&2)
-            mv "$out.part" "$out"
-        fi
-        echo "$out" ;;
+        build_test "$(cri_tools_module)" "$tools/cri-tools-$CRI_TOOLS_VERSION/critest" sigs.k8s.io/cri-tools/cmd/critest ;;
     kubelet) kube cmd/kubelet ;;
     kubectl) kube cmd/kubectl ;;
     control-plane) kube cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-scheduler cmd/kube-proxy ;;
     agnhost)
-        export CGO_ENABLED=0
-        kube test/images/agnhost
-        unset CGO_ENABLED ;;
+        static kube test/images/agnhost
+        # The certificate of its servers, which is part of the image.
+        for file in localhost.crt localhost.key; do
+            out=$tools/kubernetes-$KUBERNETES_VERSION/$file
+            if [[ ! -f $out ]]; then
+                dir=$("$go" mod download -json "k8s.io/kubernetes@$KUBERNETES_VERSION" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+                install -m 0644 "$dir/test/images/agnhost/porter/$file" "$out"
+            fi
+            echo "$out"
+        done ;;
+    coredns) static coredns ;;
+    e2e) e2e ;;
     containerd)
         module=github.com/containerd/containerd/v2
         dir=$(peer_module containerd "$CONTAINERD_VERSION" "$module")

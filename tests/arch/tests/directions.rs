@@ -45,6 +45,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("tests/images", &[]),
     ("tests/support", &["tests/images", "tests/support/macros"]),
     ("tests/support/macros", &[]),
+    ("tests/cluster", &["tests/support", "tests/images"]),
     ("tests/e2e", &["*"]),
     ("tests/arch", &["*"]),
     ("tests/bench", &["*"]),

@@ -10,9 +10,9 @@ use cofferdam_test_images::{dies_with_parent, recipes::critest, storage_of};
 use cofferdam_test_support::{Daemon, critest_path};
 
 use crate::binary;
-use crate::expected::Expected;
 use crate::host::SharedMemory;
-use crate::junit::{self, Case};
+use cofferdam_test_support::expected::Expected;
+use cofferdam_test_support::junit::{self, Case};
 
 /// The registries that critest pulls from.
 const REGISTRIES: [&str; 3] = ["registry.k8s.io", "gcr.io", "k8s.gcr.io"];

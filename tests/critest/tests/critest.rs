@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use cofferdam_critest::{Expected, Suite, rerun_failed};
+use cofferdam_critest::{Suite, rerun_failed};
+use cofferdam_test_support::expected::Expected;
 use cofferdam_test_support::needs;
 
 const LIST: &str = include_str!("../expected/namespace");

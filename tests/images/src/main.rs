@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use cofferdam_test_images::{ImageSet, Named, Registry, SETS, archive, push, storage_of};
 
-const USAGE: &str = "usage: cofferdam-test-images [--set SET] COMMAND     SET: base (default), critest
+const USAGE: &str = "usage: cofferdam-test-images [--set SET] COMMAND     SET: base (default), critest, cluster
   storage                    make the registry's directory, print its path
   serve NETNS|- PORT         serve it on 127.0.0.1:PORT until killed
   push HOST:PORT             push all images

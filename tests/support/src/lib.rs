@@ -28,9 +28,11 @@ mod cluster;
 mod containerd;
 mod crictl;
 mod daemon;
+pub mod expected;
 pub mod gate;
 mod host;
 mod http;
+pub mod junit;
 mod kubelet;
 mod leaks;
 mod lifecycle;
@@ -58,7 +60,7 @@ pub use netns::Netns;
 pub use node::{Node, build_binary, cgroup_dirs, cgroup_processes};
 pub use paths::{
     api_proto, bin_dir, cofferdam, containerd_path, crictl_path, critest_path, ensure_vm_image, guest_kernel_package,
-    kubelet_path, runc_path, vm_image_dir,
+    kubelet_path, kubernetes_path, runc_path, vm_image_dir,
 };
 pub use pod::{ContainerSpec, PodSpec, image};
 pub use process::{pids_below, process_exists, signal, wait_gone};

@@ -36,7 +36,12 @@ pub fn critest_path() -> Result<PathBuf> {
 
 /// kubelet.
 pub fn kubelet_path() -> Result<PathBuf> {
-    tool(&format!("kubernetes-{}/kubelet", version("KUBERNETES_VERSION")?), "kubelet")
+    kubernetes_path("kubelet", "kubelet")
+}
+
+/// A program of k8s.io/kubernetes, and the group of `tests/setup/go.sh` that builds it.
+pub fn kubernetes_path(program: &str, group: &str) -> Result<PathBuf> {
+    tool(&format!("kubernetes-{}/{program}", version("KUBERNETES_VERSION")?), group)
 }
 
 /// containerd; its shim is in the same directory.

@@ -2,7 +2,7 @@
 //! its specs look at is the same; nothing comes from those registries.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::debian;
 use crate::image::{Image, ImageSpec};
 use crate::layer::Layer;
-use crate::recipes::parts;
+use crate::recipes::{parts, upstream};
 use crate::set::{ImageSet, Named};
 
 /// The images of critest 1.37.
@@ -20,57 +20,39 @@ pub const SET: ImageSet = ImageSet { name: "critest", version: 1, inputs, recipe
 pub const DIGEST_REPOSITORY: &str = "k8s-staging-cri-tools/test-image-digest";
 
 const LIBC: &str = "libc6";
-const NGINX: &[&str] = &["nginx", LIBC, "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"];
 const HTTPD: &[&str] =
     &["apache2-bin", LIBC, "libcrypt1", "libpcre2-8-0", "libapr1", "libaprutil1", "libexpat1", "libuuid1"];
 
 fn inputs() -> Result<Vec<PathBuf>> {
     let mut inputs = debian::setup("busybox.sh", &[])?;
-    inputs.extend(debian::packages(NGINX)?);
+    inputs.extend(debian::packages(&upstream::NGINX)?);
     inputs.extend(debian::packages(HTTPD)?);
     Ok(inputs)
 }
 
 fn images(inputs: &[PathBuf]) -> Result<Vec<Named>> {
     let (busybox, packages) = inputs.split_first().context("no busybox")?;
-    let (nginx, httpd) = packages.split_at(NGINX.len());
-    let base = base(&fs::read(busybox)?)?;
+    let (nginx, httpd) = packages.split_at(upstream::NGINX.len());
+    let base = upstream::root(&fs::read(busybox)?)?;
     let libraries = parts::libraries(&nginx[1..])?;
-    let nginx = |conf: &str| nginx_image(&base, &libraries, &nginx[0], conf);
-    let pause = ImageSpec::new().layer(Layer::new().file("pause", 0o755, parts::compile(PAUSE)?));
+    let nginx = |conf: &str| upstream::nginx_image(&base, &libraries, &nginx[0], conf);
     let mut named = vec![
-        Named::one("e2e-test-images/busybox", "1.29-2", busybox_image(&base).build()?),
-        Named::one("e2e-test-images/nginx", "1.14-2", nginx(NGINX_CONF)?),
+        Named::one("e2e-test-images/busybox", "1.29-2", upstream::busybox_image(&base).build()?),
+        Named::one("e2e-test-images/nginx", "1.14-2", nginx(upstream::NGINX_CONF)?),
         Named::one("e2e-test-images/httpd", "2.4.39-4", httpd_image(&base, httpd)?),
-        Named::one("e2e-test-images/nonewprivs", "1.3", no_new_privileges_image()?),
+        Named::one("e2e-test-images/nonewprivs", "1.3", upstream::no_new_privileges_image()?),
         Named::one("k8s-staging-cri-tools/hostnet-nginx-amd64", "latest", nginx(HOSTNET_NGINX_CONF)?),
-        Named::one("pause", "3.9", pause.set("Entrypoint", json!(["/pause"])).build()?),
+        Named::one("pause", "3.9", upstream::pause_image()?),
     ];
     named.extend(files(&base)?);
     named.extend(users(&base)?);
     Ok(named)
 }
 
-/// A root file system in which each applet is a hard link to one file, as in the image busybox. The first name has the
-/// content, since a link comes after what it leads to.
-fn base(busybox: &[u8]) -> Result<Layer> {
-    let mut names = parts::applets(busybox)?;
-    names.push("busybox".to_owned());
-    names.sort();
-    names.dedup();
-    let first = format!("bin/{}", names[0]);
-    let layer = parts::rootfs().file(&first, 0o755, busybox);
-    Ok(names[1..].iter().fold(layer, |layer, name| layer.hardlink(&format!("bin/{name}"), &first)))
-}
-
-fn busybox_image(base: &Layer) -> ImageSpec {
-    ImageSpec::new().layer(base.clone()).set("Cmd", json!(["sh"]))
-}
-
 /// Images that differ in one file, and names of one image.
 fn files(base: &Layer) -> Result<Vec<Named>> {
     let image = |name: &str| -> Result<Image> {
-        busybox_image(base).layer(Layer::new().file(name, 0o644, format!("{name}\n"))).build()
+        upstream::busybox_image(base).layer(Layer::new().file(name, 0o644, format!("{name}\n"))).build()
     };
     let tags = image("test-image-tags")?;
     Ok(vec![
@@ -89,7 +71,7 @@ fn files(base: &Layer) -> Result<Vec<Named>> {
 
 /// Images with a user. A group of a user that only the image knows is in the files of the last one.
 fn users(base: &Layer) -> Result<Vec<Named>> {
-    let image = |user: &str| busybox_image(base).set("User", json!(user)).build();
+    let image = |user: &str| upstream::busybox_image(base).set("User", json!(user)).build();
     let predefined = Layer::new()
         .file(
             "etc/passwd",
@@ -97,7 +79,7 @@ fn users(base: &Layer) -> Result<Vec<Named>> {
             "root:x:0:0:root:/root:/bin/sh\ndefault-user:x:1000:1000::/home/default-user:/bin/sh\n",
         )
         .file("etc/group", 0o644, "root:x:0:\ndefault-user:x:1000:\ngroup-defined-in-image:x:50000:default-user\n");
-    let predefined = busybox_image(base).layer(predefined).set("User", json!("1000")).build()?;
+    let predefined = upstream::busybox_image(base).layer(predefined).set("User", json!("1000")).build()?;
     Ok(vec![
         Named::one("k8s-staging-cri-tools/test-image-user-uid", "latest", image("1002")?),
         Named::one("k8s-staging-cri-tools/test-image-user-username", "latest", image("www-data")?),
@@ -106,18 +88,6 @@ fn users(base: &Layer) -> Result<Vec<Named>> {
         Named::one("k8s-staging-cri-tools/test-image-predefined-group", "latest", predefined),
     ])
 }
-
-const NGINX_CONF: &str = "user www-data;
-worker_processes 1;
-pid /var/run/nginx.pid;
-error_log /dev/stderr;
-events { worker_connections 256; }
-http {
-    access_log /dev/stdout;
-    default_type text/html;
-    server { listen 80; root /usr/share/nginx/html; }
-}
-";
 
 /// For a pod in the host's network: on a port of its own.
 const HOSTNET_NGINX_CONF: &str = "user www-data;
@@ -131,17 +101,6 @@ http {
     server { listen 12003; root /usr/share/nginx/html; }
 }
 ";
-
-fn nginx_image(base: &Layer, libraries: &Layer, deb: &Path, conf: &str) -> Result<Image> {
-    let layer = parts::nginx(deb, conf)?.dir("var/log/nginx", 0o755).dir("var/lib/nginx", 0o755);
-    ImageSpec::new()
-        .layer(base.clone())
-        .layer(libraries.clone())
-        .layer(layer)
-        .set("Cmd", json!(["nginx", "-g", "daemon off;"]))
-        .set("StopSignal", json!("SIGQUIT"))
-        .build()
-}
 
 /// The name of the program is in its log, which is what the spec looks for.
 const HTTPD_CONF: &str = "ServerName localhost
@@ -180,28 +139,4 @@ fn httpd_image(base: &Layer, debs: &[PathBuf]) -> Result<Image> {
         .set("Cmd", json!(["/usr/sbin/httpd", "-f", "/etc/httpd.conf", "-D", "FOREGROUND"]))
         .set("StopSignal", json!("SIGWINCH"))
         .build()
-}
-
-const PAUSE: &str = "#include <signal.h>
-#include <unistd.h>
-static void end(int number) { (void)number; _exit(0); }
-int main(void) {
-    signal(SIGTERM, end);
-    signal(SIGINT, end);
-    for (;;) pause();
-}
-";
-
-const EFFECTIVE_UID: &str = "#include <stdio.h>
-#include <unistd.h>
-int main(void) {
-    printf(\"Effective uid: %d\\n\", (int)geteuid());
-    return 0;
-}
-";
-
-/// One program that is set-user-ID root and says as whom it runs.
-fn no_new_privileges_image() -> Result<Image> {
-    let layer = parts::rootfs().file("nnp", 0o4755, parts::compile(EFFECTIVE_UID)?);
-    ImageSpec::new().layer(layer).set("Entrypoint", json!(["/nnp"])).build()
 }

@@ -12,11 +12,19 @@ use tempfile::{Builder, tempdir};
 use crate::debian;
 use crate::layer::Layer;
 
+/// The users of every image.
+pub const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh
+www-data:x:33:33:www-data:/var/www:/bin/sh
+nobody:x:65534:65534:nobody:/:/bin/false
+";
+/// And their groups.
+pub const GROUP: &str = "root:x:0:\nwww-data:x:33:\nstaff:x:50:www-data\nnogroup:x:65534:\n";
+
 /// The files of root, www-data and nobody, with the usual directories, and no program.
 pub fn rootfs() -> Layer {
     Layer::new()
-        .file("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
-        .file("etc/group", 0o644, "root:x:0:\nwww-data:x:33:\nstaff:x:50:www-data\nnogroup:x:65534:\n")
+        .file("etc/passwd", 0o644, PASSWD)
+        .file("etc/group", 0o644, GROUP)
         .dir("root", 0o700)
         .dir("tmp", 0o1777)
         .dir("var/tmp", 0o1777)
