@@ -1,5 +1,7 @@
 //! What a caller was told is there after the process is gone.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
