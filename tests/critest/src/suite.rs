@@ -27,10 +27,11 @@ const SEED: &str = "1";
 /// A daemon with a handler that critest asks for, and a copy of critest.
 #[derive(Debug)]
 pub struct Suite {
+    /// Before the daemon, whose end takes the directory with the notes away.
+    memory: SharedMemory,
     daemon: Daemon,
     handler: String,
     program: PathBuf,
-    memory: SharedMemory,
     runs: u32,
 }
 
