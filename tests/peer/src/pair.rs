@@ -28,7 +28,9 @@ impl Pair {
     /// Starts both. `name` goes into the names of directories and cgroups; both registries serve `store`.
     pub async fn start(name: &str, store: Store) -> Result<Self> {
         let store = Arc::new(store);
-        let daemon = Daemon::builder(&format!("peer-{name}")).prepare()?;
+        // No handler `vm`, whether or not the machine has an image for it: the peer has none.
+        let no_image = "[vm]\nimage_dir = \"/nonexistent\"\n";
+        let daemon = Daemon::builder(&format!("peer-{name}")).config(no_image).prepare()?;
         trust(daemon.dir())?;
         let daemon = started(daemon)?;
         let containerd = Containerd::pinned(&format!("peer-{name}"))?;

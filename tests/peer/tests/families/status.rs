@@ -208,6 +208,13 @@ fn without_message(mut answer: Value) -> Value {
     answer
 }
 
+/// Leaves one image in an answer that lists several: what else a runtime keeps, and in which order, is its own business.
+fn only_image(answer: &mut Value, tag: &str) {
+    if let Some(images) = answer.get_mut("images").and_then(Value::as_array_mut) {
+        images.retain(|image| image["repo_tags"].as_array().is_some_and(|tags| tags.iter().any(|one| one == tag)));
+    }
+}
+
 /// A container that runs, and every call that tells of it, of its pod and of its image.
 async fn life(side: &Side, running: &mut Running<'_>, seen: &mut Seen) -> Result<()> {
     let mut config = container("life", &name("usual"), &["see", "stay"]);
@@ -237,7 +244,9 @@ async fn life(side: &Side, running: &mut Running<'_>, seen: &mut Seen) -> Result
         ("ListMetricDescriptors", json!({})),
     ];
     for (method, request) in calls {
-        seen.insert(format!("running: {method}"), side.observe(method, request, &running.known).await?);
+        let mut answer = side.observe(method, request, &running.known).await?;
+        only_image(&mut answer, &name("usual"));
+        seen.insert(format!("running: {method}"), answer);
     }
     for (what, request) in [
         ("exit 3", json!({"container_id": id, "cmd": [PROBE_INSIDE, "exit", "3"], "timeout": 10})),

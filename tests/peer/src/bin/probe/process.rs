@@ -36,12 +36,20 @@ pub fn describe() -> Value {
         "cgroups": cgroups(),
         "descriptors": descriptors(),
     });
-    let fields = ["Uid", "Gid", "Groups", "Umask", "NoNewPrivs", "Seccomp", "Seccomp_filters", "SigIgn", "SigBlk"];
+    let fields = ["Uid", "Gid", "Groups", "Umask", "NoNewPrivs", "Seccomp", "Seccomp_filters", "SigBlk"];
     for field in fields {
         found[field] = json!(status.get(field));
     }
+    found["SigIgn"] = json!(status.get("SigIgn").map(|mask| without_libc_signals(mask)));
     found["Cpus_allowed_list"] = json!(status.get("Cpus_allowed_list"));
     found
+}
+
+/// A mask of signals without 32 and 33: the C library keeps them for itself, and whether a runtime hands them on ignored depends
+/// on who started it.
+fn without_libc_signals(mask: &str) -> String {
+    let mask = u64::from_str_radix(mask, 16).unwrap_or_default();
+    format!("{:016x}", mask & !(0b11 << 31))
 }
 
 /// Values by name, and the order of the names as the process got them.
