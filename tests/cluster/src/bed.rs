@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use cofferdam_test_images::{recipes, storage_of};
 use cofferdam_test_support::{Daemon, NODE_NAME, Snapshot, UPLINK_V4, eventually};
 
@@ -46,7 +46,9 @@ impl Cluster {
     pub fn start_dns(&self) -> Result<()> {
         let kubectl = self.kubectl();
         kubectl.apply("coredns", &addons::coredns())?;
-        kubectl.wait_condition(&["deployment", "coredns", "--namespace=kube-system"], "Available")
+        kubectl
+            .wait_condition(&["deployment", "coredns", "--namespace=kube-system"], "Available")
+            .with_context(|| kubectl.run(&["get", "events", "--namespace=kube-system"]).unwrap_or_default())
     }
 
     /// kubectl, allowed to do everything.
