@@ -1,6 +1,7 @@
 //! What a hostile guest sends to the shim of its pod, after it has come up properly and runs one container.
 //!
-//! The shim's real server runs on a thread; this plays the daemon and the guest. Needs root, since the shim serves no other user.
+//! The shim's real server runs on a thread; this plays the daemon and the guest. Needs root, since the shim serves no
+//! other user.
 
 use std::fs::File;
 use std::io::{IoSlice, Read as _, Write as _};

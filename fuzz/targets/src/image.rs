@@ -5,8 +5,8 @@ use cofferdam_image::fuzzing::{self, Limits};
 /// More than this no input unpacks to.
 const BYTES: u64 = 4 << 20;
 
-/// A layer: compressed or not, a tar with PAX records, long names and odd types. A second time with the headers' checksums put
-/// right, since a change of a header is otherwise seen by its checksum alone.
+/// A layer: compressed or not, a tar with PAX records, long names and odd types. A second time with the headers'
+/// checksums put right, since a change of a header is otherwise seen by its checksum alone.
 pub fn layer(input: &[u8]) {
     read_layer(input);
     read_layer(&with_checksums(input));

@@ -1,7 +1,8 @@
 //! The fuzz targets: each reads bytes as an attacker may send them, and asserts what must hold whatever they are.
 //!
-//! cargo-fuzz runs them from `fuzz/fuzz_targets`, for as long as one likes; the test `corpora` runs each on its seeds, on what
-//! was found before (`fuzz/corpus/NAME/*`) and on a fixed number of mutations of both, so that CI needs neither luck nor time.
+//! cargo-fuzz runs them from `fuzz/fuzz_targets`, for as long as one likes; the test `corpora` runs each on its seeds,
+//! on what was found before (`fuzz/corpus/NAME/*`) and on a fixed number of mutations of both, so that CI needs neither
+//! luck nor time.
 
 mod cluster;
 mod configs;

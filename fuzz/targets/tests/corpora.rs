@@ -98,4 +98,8 @@ macro_rules! targets {
     };
 }
 
-targets![pod_frames, exit_records, spdy_frames, layer, image_manifest, image_config, hosts_toml, cluster_objects, cri_configs; with root: guest_messages];
+targets![
+    pod_frames, exit_records, spdy_frames, layer, image_manifest, image_config, hosts_toml, cluster_objects,
+    cri_configs;
+    with root: guest_messages
+];

@@ -1,5 +1,6 @@
 //! The controller over a kernel made of memory.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
+// A test that unwraps fails with the line it is about.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

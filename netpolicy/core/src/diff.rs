@@ -266,7 +266,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn deltas_lead_from_any_set_to_any_other(old in proptest::collection::btree_set(0u32..64, 0..40), new in proptest::collection::btree_set(0u32..64, 0..40)) {
+        fn deltas_lead_from_any_set_to_any_other(
+            old in proptest::collection::btree_set(0u32..64, 0..40),
+            new in proptest::collection::btree_set(0u32..64, 0..40),
+        ) {
             let build = |values: &std::collections::BTreeSet<u32>| {
                 let mut set = Set::hash(&[KeyType::Mark]);
                 values.iter().for_each(|v| set.insert(vec![Interval::exact(Value::U32(*v))]));

@@ -1,5 +1,6 @@
 //! The rules mean in the kernel what the IR says, with real packets between network namespaces.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
+// A test that unwraps fails with the line it is about.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

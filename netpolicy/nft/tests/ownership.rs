@@ -1,6 +1,7 @@
 //! The table outlives its daemon and belongs to nobody else. A program of its own (no harness): it also plays the
 //! daemon and the holder.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
+// A test that unwraps fails with the line it is about.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

@@ -1,7 +1,8 @@
 //! Whatever the API's own types write, a directory reads.
 //!
-//! The directory source has strict types of its own, since those of `k8s-openapi` pass over unknown fields. The values below name every field,
-//! so a Kubernetes release with a new field does not compile here until somebody has looked at it.
+//! The directory source has strict types of its own, since those of `k8s-openapi` pass over unknown fields. The values
+//! below name every field, so a Kubernetes release with a new field does not compile here until somebody has looked at
+//! it.
 
 #![allow(clippy::unwrap_used)]
 

@@ -50,8 +50,8 @@ impl Joining {
     }
 }
 
-/// Moves the calling process into a cgroup, in every v1 hierarchy, or in cgroup2 where it is alone. On a hybrid machine its
-/// place in cgroup2, which limits nothing there, is good enough.
+/// Moves the calling process into a cgroup, in every v1 hierarchy, or in cgroup2 where it is alone. On a hybrid machine
+/// its place in cgroup2, which limits nothing there, is good enough.
 ///
 /// # Errors
 /// A file cannot be written; names it.

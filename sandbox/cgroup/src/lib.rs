@@ -1,5 +1,5 @@
-//! Cgroups as whoever starts and ends processes uses them: which hierarchies a machine has, and one cgroup made, joined,
-//! killed and removed in all of them. Limits are the container runner's business.
+//! Cgroups as whoever starts and ends processes uses them: which hierarchies a machine has, and one cgroup made,
+//! joined, killed and removed in all of them. Limits are the container runner's business.
 
 mod hierarchy;
 mod joining;

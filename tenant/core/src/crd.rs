@@ -24,8 +24,8 @@ pub fn tenant_crd() -> Result<Value, serde_json::Error> {
     Ok(crd)
 }
 
-/// Leaves out what the shipped schema does not say. The API server prunes nulls and refuses unknown fields without being told, and a default is
-/// written only where it is a single value.
+/// Leaves out what the shipped schema does not say. The API server prunes nulls and refuses unknown fields without
+/// being told, and a default is written only where it is a single value.
 fn trim(schema: &mut Value) {
     let Some(fields) = schema.as_object_mut() else { return };
     fields.remove("nullable");

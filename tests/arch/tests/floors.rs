@@ -10,7 +10,8 @@ use cofferdam_arch_tests::{Kind, Member, members, root};
 /// What stands beside the house: it may use every floor, and nothing uses it.
 const BESIDE: [&str; 2] = ["tests/", "fuzz/"];
 
-/// Crate -> floor, from the drawing: a line begins with the number of its floor, or goes on with that of the line before.
+/// Crate -> floor, from the drawing: a line begins with the number of its floor, or goes on with that of the line
+/// before.
 fn drawing(text: &str) -> BTreeMap<String, u32> {
     let mut floors = BTreeMap::new();
     let mut floor = 0;

@@ -18,8 +18,13 @@ const FOLDERS: [&str; 9] = ["cri", "docs", "fuzz", "manifests", "netpolicy", "pr
 /// What `make` puts there; git ignores it.
 const BUILT: [&str; 2] = ["bin", "target"];
 
-/// Folders whose comments are not wrapped yet. The list only gets shorter.
-const STILL_WIDE: &[&str] = &["fuzz/", "netpolicy/", "sandbox/", "tenant/", "tests/", "cri/server/"];
+/// Files with lines inside a text that has to be as wide as it is.
+const WIDE_TEXTS: &[(&str, &str)] = &[
+    ("netpolicy/watch/tests/directory.rs", "a YAML file"),
+    ("sandbox/container/tests/kernel/shared.rs", "a shell script"),
+    ("tests/arch/tests/manifests.rs", "the head of the CRD's file"),
+    ("tests/cluster/src/addons.rs", "a YAML file"),
+];
 
 /// Files of more than [`LONG`] lines, each with the reason why it is not divided.
 const LONG_FILES: &[(&str, &str)] =
@@ -78,23 +83,24 @@ fn texts() -> Vec<(String, String)> {
 fn no_line_is_wider_than_rustfmt_is_told() {
     let rustfmt: Table = fs::read_to_string(root().join("rustfmt.toml")).unwrap().parse().unwrap();
     let width = usize::try_from(rustfmt["max_width"].as_integer().unwrap()).unwrap();
-    let (mut wrong, mut still_wide) = (Vec::new(), BTreeSet::new());
+    let (mut wrong, mut unused) = (Vec::new(), BTreeSet::from_iter(WIDE_TEXTS.iter().map(|(file, _)| *file)));
     for (name, text) in texts() {
         for (number, _) in text.lines().enumerate().filter(|(_, line)| is_too_wide(line, width)) {
-            match STILL_WIDE.iter().find(|folder| name.starts_with(**folder)) {
-                Some(folder) => drop(still_wide.insert(*folder)),
+            match WIDE_TEXTS.iter().find(|(file, _)| name == *file) {
+                Some((file, _)) => drop(unused.remove(file)),
                 None => wrong.push(format!("{name}:{}", number + 1)),
             }
         }
     }
     assert!(wrong.is_empty(), "wider than {width}:\n{}", wrong.join("\n"));
-    let wrapped: Vec<&&str> = STILL_WIDE.iter().filter(|folder| !still_wide.contains(**folder)).collect();
-    assert!(wrapped.is_empty(), "strike out {wrapped:?}");
+    assert!(unused.is_empty(), "strike out {unused:?}");
 }
 
-/// A string may be wider: rustfmt cannot break it either.
+/// A string may be wider, since rustfmt cannot break it either, and so may a row of a table in a comment.
 fn is_too_wide(line: &str, width: usize) -> bool {
-    line.chars().count() > width && (line.trim_start().starts_with("//") || !line.contains('"'))
+    let text = line.trim_start();
+    let row = text.starts_with("//! |") || text.starts_with("/// |");
+    line.chars().count() > width && !row && (text.starts_with("//") || !line.contains('"'))
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Benchmarks against containerd and a bare QEMU, in the same run.
 //!
-//! Only ratios of one run on an idle machine count. A goal that is missed is shown, not an error; a step that fails is one.
+//! Only ratios of one run on an idle machine count. A goal that is missed is shown, not an error; a step that fails is
+//! one.
 
 mod cri;
 mod memory;

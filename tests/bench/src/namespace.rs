@@ -71,7 +71,8 @@ impl Runtime {
         Ok(())
     }
 
-    /// PSS of the daemon and of what runs for each pod, with `count` pods. `helpers` finds the latter, for all pods together.
+    /// PSS of the daemon and of what runs for each pod, with `count` pods. `helpers` finds the latter, for all pods
+    /// together.
     async fn memory(&mut self, count: usize, daemon: u32, helpers: Helpers<'_>) -> Result<()> {
         let mut pods = Vec::new();
         let mut shims = Vec::new();

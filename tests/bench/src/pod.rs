@@ -1,4 +1,5 @@
-//! The pod that every runtime gets: as kubelet describes one with limits, RuntimeDefault seccomp and a cgroup made beforehand.
+//! The pod that every runtime gets: as kubelet describes one with limits, RuntimeDefault seccomp and a cgroup made
+//! beforehand.
 
 use std::collections::HashMap;
 use std::path::Path;

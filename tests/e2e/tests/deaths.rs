@@ -1,4 +1,5 @@
-//! Every death of the process model, with the daemon up and with it down: what is left tells the truth, and nothing leaks.
+//! Every death of the process model, with the daemon up and with it down: what is left tells the truth, and nothing
+//! leaks.
 
 use std::fs;
 use std::time::Duration;

@@ -59,7 +59,8 @@ impl ImageSpec {
         self
     }
 
-    /// Sets a field of the image's run configuration (`Cmd`, `Entrypoint`, `User`, `WorkingDir`, `ExposedPorts`, `StopSignal`, `Env`).
+    /// Sets a field of the image's run configuration (`Cmd`, `Entrypoint`, `User`, `WorkingDir`, `ExposedPorts`,
+    /// `StopSignal`, `Env`).
     #[must_use]
     pub fn set(mut self, field: &str, value: Value) -> Self {
         self.config[field] = value;

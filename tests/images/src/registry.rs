@@ -22,8 +22,8 @@ pub struct Registry {
 const PORT: u16 = 5000;
 
 impl Registry {
-    /// Serves the storage directory `dir` over plain HTTP, on port 5000 of the network namespace at `netns` or on a free port of
-    /// this one. Returns when it answers.
+    /// Serves the storage directory `dir` over plain HTTP, on port 5000 of the network namespace at `netns` or on a
+    /// free port of this one. Returns when it answers.
     pub fn start(netns: Option<&Path>, dir: &Path) -> Result<Self> {
         let port = match netns {
             Some(_) => PORT,
@@ -87,7 +87,8 @@ impl Drop for Registry {
     }
 }
 
-/// A command whose process is killed when the thread that starts it ends, so that a killed test leaves nothing. Add the program as an argument.
+/// A command whose process is killed when the thread that starts it ends, so that a killed test leaves nothing. Add the
+/// program as an argument.
 pub fn dies_with_parent() -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]);

@@ -14,7 +14,8 @@ fn tagged(storage: &Path, name: &str, tag: &str) -> Result<String> {
     fs::read_to_string(storage.join(link)).with_context(|| format!("{name}:{tag}"))
 }
 
-/// Fails when a recipe or the compressor has changed and the set's version has not; and when a build is not reproducible.
+/// Fails when a recipe or the compressor has changed and the set's version has not; and when a build is not
+/// reproducible.
 #[needs(network)]
 #[test]
 fn the_storages_hold_what_the_recipes_make() -> Result<()> {

@@ -28,8 +28,8 @@ pub struct Family<'a> {
 /// What all cases of a family saw on one side, by the name of the case.
 pub type Seen = Map<String, Value>;
 
-/// Runs a family: `cases` is called once for each side, at the same time. Fails when the differences are not the listed ones.
-/// With `COFFERDAM_PEER_CASE` set, cases choose by it ([`wanted`]), and lines that nothing fits are no fault.
+/// Runs a family: `cases` is called once for each side, at the same time. Fails when the differences are not the listed
+/// ones. With `COFFERDAM_PEER_CASE` set, cases choose by it ([`wanted`]), and lines that nothing fits are no fault.
 pub fn run_family(
     family: &Family<'_>,
     store: Store,

@@ -1,4 +1,5 @@
-//! A CRI client that speaks JSON: requests as kubelet's and crictl's files have them, answers with every field there is.
+//! A CRI client that speaks JSON: requests as kubelet's and crictl's files have them, answers with every field there
+//! is.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! The same CRI requests to Cofferdam and to containerd, and what is different in what comes of them.
 //!
 //! [`Pair`] starts both runtimes, each on a host of its own. A case is a function that does something to one [`Side`]
-//! and returns what it saw as JSON; it runs on both sides at once. [`differences`] compares the two, after [`normalise`]
-//! replaced what differs from run to run, and [`Listed`] holds the result against a list with a verdict for each.
+//! and returns what it saw as JSON; it runs on both sides at once. [`differences`] compares the two, after
+//! [`normalise`] replaced what differs from run to run, and [`Listed`] holds the result against a list with a verdict
+//! for each.
 
 mod cgroup;
 mod check;

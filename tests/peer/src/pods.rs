@@ -202,7 +202,8 @@ impl<'a> Running<'a> {
         joined(&std::fs::read_to_string(path).unwrap_or_default())
     }
 
-    /// The first process of a container, as the host numbers it: the only one below the pod's cgroup with this argument.
+    /// The first process of a container, as the host numbers it: the only one below the pod's cgroup with this
+    /// argument.
     pub fn process(&self, argument: &str) -> Result<u32> {
         let nowhere = self.side.dir.join("nowhere");
         let pids = cofferdam_test_support::pids_below(&nowhere, self.cgroup.path(), &[]);

@@ -162,7 +162,8 @@ impl Drop for Containerd {
 const HOSTS: &str =
     "server = \"http://127.0.0.1:5000\"\n\n[host.\"http://127.0.0.1:5000\"]\ncapabilities = [\"pull\", \"resolve\"]\n";
 
-/// What kubeadm and Debian users have, but for the places, AppArmor (not in this kernel) and hugetlb (not in every hierarchy).
+/// What kubeadm and Debian users have, but for the places, AppArmor (not in this kernel) and hugetlb (not in every
+/// hierarchy).
 fn config(dir: &Path) -> String {
     format!(
         r#"version = 2

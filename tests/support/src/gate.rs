@@ -1,11 +1,12 @@
 //! The one gate of tests that need more than an ordinary account.
 //!
-//! `#[needs(root)]` above `#[test]` (or `#[tokio::test]`) makes a test *ignored*: `cargo test` and `cargo nextest run` list it so and
-//! pass it by, for root too. `make test-kernel` and `make test-e2e` ask for the ignored ones (`--run-ignored only`); then a test that
-//! has not got what it needs fails, so that a run without root can never look like one that tested something.
+//! `#[needs(root)]` above `#[test]` (or `#[tokio::test]`) makes a test *ignored*: `cargo test` and `cargo nextest run`
+//! list it so and pass it by, for root too. `make test-kernel` and `make test-e2e` ask for the ignored ones
+//! (`--run-ignored only`); then a test that has not got what it needs fails, so that a run without root can never look
+//! like one that tested something.
 //!
-//! Programs that fork, and therefore have no threads and no libtest (`harness = false`), list their tests by [`forking_main`], which
-//! keeps to the same rule.
+//! Programs that fork, and therefore have no threads and no libtest (`harness = false`), list their tests by
+//! [`forking_main`], which keeps to the same rule.
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -20,8 +21,8 @@ pub fn root() {
     assert!(rustix::process::geteuid().is_root(), "needs root: run it as root, or leave out the ignored tests");
 }
 
-/// What `#[needs(network)]` puts at the beginning of a test: package registries, unless the caches have it all. A test that asks
-/// in vain fails by itself.
+/// What `#[needs(network)]` puts at the beginning of a test: package registries, unless the caches have it all. A test
+/// that asks in vain fails by itself.
 pub fn network() {}
 
 /// `main` of a test program without libtest whose tests need root. They run on the main thread, one after the other.

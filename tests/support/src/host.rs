@@ -1,7 +1,9 @@
 //! A host network namespace for one daemon, with the rest of the world in a second one.
 //!
 //! ```text
-//!   host: lo, uplink 192.0.2.2, 2001:db8:2::2  ----veth----  outside: peer 192.0.2.1, 2001:db8:2::1, lo 198.51.100.10, 2001:db8:100::10
+//!   host                                     outside
+//!     uplink 192.0.2.2, 2001:db8:2::2 --veth-- peer 192.0.2.1, 2001:db8:2::1
+//!     lo                                       lo 198.51.100.10, 2001:db8:100::10
 //! ```
 //! The host's default routes lead outside. Outside has no route to any pod, as in the real world.
 

@@ -19,8 +19,8 @@ use crate::{paths, process};
 /// The node's name; a static pod is called `POD-NODE_NAME`.
 pub const NODE_NAME: &str = "node";
 
-/// A running kubelet. Dropping it kills it; its pods are the daemon's to clean up, so it has to be dropped first. It removes the
-/// sandboxes of pods that are gone once a minute.
+/// A running kubelet. Dropping it kills it; its pods are the daemon's to clean up, so it has to be dropped first. It
+/// removes the sandboxes of pods that are gone once a minute.
 #[derive(Debug)]
 pub struct Kubelet {
     child: Child,
@@ -30,8 +30,8 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// Starts kubelet with the configuration at `config` (as shipped) and a drop-in of what this machine and test need, and waits
-    /// until it serves its API. Its root directory is `[kubelet] root_dirs` of the daemon.
+    /// Starts kubelet with the configuration at `config` (as shipped) and a drop-in of what this machine and test need,
+    /// and waits until it serves its API. Its root directory is `[kubelet] root_dirs` of the daemon.
     pub fn start(daemon: &Daemon, config: &Path) -> Result<Self> {
         let dir = daemon.kubelet_dir();
         for sub in ["manifests", "config.d"] {
@@ -112,7 +112,8 @@ impl Kubelet {
         self.get(&format!("/containerLogs/{namespace}/{pod}-{NODE_NAME}/{container}"))
     }
 
-    /// Runs a command in a container by kubelet's API (ExecSync); both output streams. kubelet splits the command at blanks.
+    /// Runs a command in a container by kubelet's API (ExecSync); both output streams. kubelet splits the command at
+    /// blanks.
     pub fn exec(&self, namespace: &str, pod: &str, container: &str, command: &[&str]) -> Result<String> {
         ensure!(command.iter().all(|arg| !arg.contains(' ')), "kubelet's /run cannot carry a blank: {command:?}");
         let data = format!("cmd={}", command.join(" "));

@@ -38,7 +38,8 @@ impl Snapshot {
         })
     }
 
-    /// What is there now and was not in `before`, one line each. The kinds `state file` and `process` can be looked at by [`Snapshot::of`].
+    /// What is there now and was not in `before`, one line each. The kinds `state file` and `process` can be looked at
+    /// by [`Snapshot::of`].
     pub fn added_since(&self, before: &Snapshot) -> Vec<String> {
         let none = BTreeSet::new();
         let added = |kind: &&'static str| {

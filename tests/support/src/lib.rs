@@ -1,5 +1,5 @@
-//! What tests share: the gate for root ([`gate`]), waiting ([`eventually`]), network namespaces ([`Netns`]), a node for sandboxes
-//! ([`Node`]) and one with a daemon ([`Daemon`]).
+//! What tests share: the gate for root ([`gate`]), waiting ([`eventually`]), network namespaces ([`Netns`]), a node for
+//! sandboxes ([`Node`]) and one with a daemon ([`Daemon`]).
 //!
 //! ```no_run
 //! use cofferdam_test_support::{ContainerSpec, Daemon, PodSpec, image};
@@ -18,9 +18,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Every [`Daemon`] has a host network namespace of its own ([`Host`]), a directory, a cgroup root and a registry; dropping it ends
-//! every process and removes every mount, namespace and cgroup that it left, also after a failed assertion.
-//! Processes are killed when the thread that started them ends, so a daemon must not be started on a helper thread.
+//! Every [`Daemon`] has a host network namespace of its own ([`Host`]), a directory, a cgroup root and a registry;
+//! dropping it ends every process and removes every mount, namespace and cgroup that it left, also after a failed
+//! assertion. Processes are killed when the thread that started them ends, so a daemon must not be started on a helper
+//! thread.
 
 mod builder;
 mod cgroup;

@@ -23,8 +23,8 @@ impl Daemon {
         self.start_by(self.serve_command()?)
     }
 
-    /// The same on a node that has another boot id. Only the daemon and its children see it: the mount is in a namespace of
-    /// their own, in which the test's directory stays shared ([`crate::DaemonBuilder::shared_mounts`]).
+    /// The same on a node that has another boot id. Only the daemon and its children see it: the mount is in a
+    /// namespace of their own, in which the test's directory stays shared ([`crate::DaemonBuilder::shared_mounts`]).
     pub fn start_with_boot_id(&mut self, boot_id: &str) -> Result<()> {
         ensure!(self.shared_mounts, "another boot id needs DaemonBuilder::shared_mounts");
         let file = self.dir.join("boot_id");
@@ -78,8 +78,8 @@ impl Daemon {
         process::signal(self.pid()?, Signal::HUP)
     }
 
-    /// What a power cut leaves: every process gone, the state directory (a tmpfs on a real node), the mounts, the cgroups and the
-    /// network empty. Only the root directory stays. Start again with [`Daemon::start_with_boot_id`].
+    /// What a power cut leaves: every process gone, the state directory (a tmpfs on a real node), the mounts, the
+    /// cgroups and the network empty. Only the root directory stays. Start again with [`Daemon::start_with_boot_id`].
     pub fn lose_power(&mut self) -> Result<()> {
         if self.child.is_some() {
             self.kill9()?;

@@ -104,8 +104,8 @@ impl Netns {
         self.enter(|| fs::write(format!("/proc/sys/net/{name}"), value).with_context(|| format!("{name}={value}")))
     }
 
-    /// Runs a closure on a thread inside the namespace. The thread ends with it; sockets that it returns stay inside, and threads and
-    /// processes that it starts.
+    /// Runs a closure on a thread inside the namespace. The thread ends with it; sockets that it returns stay inside,
+    /// and threads and processes that it starts.
     pub fn enter<T: Send>(&self, action: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let file = File::open(&self.path).with_context(|| self.path.display().to_string())?;
         std::thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! A node for the kernel tests of sandboxes: a directory, a cgroup root, a root file system of busybox, and what proves that nothing
-//! is left. The daemon's tests have one more around it: [`crate::Daemon`].
+//! A node for the kernel tests of sandboxes: a directory, a cgroup root, a root file system of busybox, and what proves
+//! that nothing is left. The daemon's tests have one more around it: [`crate::Daemon`].
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -96,7 +96,8 @@ pub fn cgroup_processes(path: &str) -> Result<BTreeSet<u32>> {
     Ok(texts.flatten().flat_map(|text| text.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect())
 }
 
-/// Builds a binary of the workspace from this very source, since cargo builds no other package's for a test by itself; its path.
+/// Builds a binary of the workspace from this very source, since cargo builds no other package's for a test by itself;
+/// its path.
 pub fn build_binary(package: &str, options: &[&str], below_target: &str) -> Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["build", "--quiet", "-p", package]).args(options).current_dir(env!("CARGO_MANIFEST_DIR"));

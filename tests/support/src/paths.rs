@@ -11,7 +11,8 @@ use crate::run::run;
 
 const VERSIONS: &str = include_str!("../../setup/versions.env");
 
-/// The directory of `cofferdam`, `cofferdam-shim` and `cofferdam-agent`: `COFFERDAM_BIN_DIR`, else `bin/` of the workspace.
+/// The directory of `cofferdam`, `cofferdam-shim` and `cofferdam-agent`: `COFFERDAM_BIN_DIR`, else `bin/` of the
+/// workspace.
 pub fn bin_dir() -> PathBuf {
     std::env::var_os("COFFERDAM_BIN_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin"), PathBuf::from)
@@ -71,7 +72,8 @@ pub fn vm_image_dir() -> PathBuf {
     std::env::var_os("COFFERDAM_VM_IMAGE_DIR").map_or_else(|| cache_dir().join("vm"), PathBuf::from)
 }
 
-/// Makes or renews the guest's kernel and initramfs with `cofferdam vm-image build`, once a process; cheap when nothing changed.
+/// Makes or renews the guest's kernel and initramfs with `cofferdam vm-image build`, once a process; cheap when nothing
+/// changed.
 pub fn ensure_vm_image() -> Result<PathBuf> {
     static DONE: Mutex<bool> = Mutex::new(false);
     let dir = vm_image_dir();

@@ -43,8 +43,9 @@ pub(crate) fn command_line(pid: u32) -> String {
     String::from_utf8_lossy(&raw).replace('\0', " ").trim_end().to_owned()
 }
 
-/// Every process that belongs to a test: its cgroup is `cgroup_root` or below, or that with a suffix `-...`; its command line names `dir`, or its network namespace
-/// is one of `netns` (inode numbers). Zombies that wait for PID 1, and this process, are left out.
+/// Every process that belongs to a test: its cgroup is `cgroup_root` or below, or that with a suffix `-...`; its
+/// command line names `dir`, or its network namespace is one of `netns` (inode numbers). Zombies that wait for PID 1,
+/// and this process, are left out.
 pub fn pids_below(dir: &Path, cgroup_root: &str, netns: &[u64]) -> BTreeSet<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return BTreeSet::new();

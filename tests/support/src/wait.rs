@@ -1,10 +1,12 @@
-//! Waiting for a condition. How long a machine takes is no subject of a test, so the limit is one that only a hang reaches.
+//! Waiting for a condition. How long a machine takes is no subject of a test, so the limit is one that only a hang
+//! reaches.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How long a condition may take: several times what the slowest one needs on a machine that is busy with something else.
+/// How long a condition may take: several times what the slowest one needs on a machine that is busy with something
+/// else.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a condition answers: yes or no, or an error that counts as no.

@@ -63,7 +63,8 @@ service! {
         "StreamPodSandboxStats" stream_pod_sandbox_stats(StreamPodSandboxStatsRequest)
             -> StreamPodSandboxStatsStream of StreamPodSandboxStatsResponse = sandbox_stats::stream;
         "StreamPodSandboxMetrics" stream_pod_sandbox_metrics(StreamPodSandboxMetricsRequest)
-            -> StreamPodSandboxMetricsStream of StreamPodSandboxMetricsResponse = unsupported::stream_pod_sandbox_metrics;
+            -> StreamPodSandboxMetricsStream of StreamPodSandboxMetricsResponse
+            = unsupported::stream_pod_sandbox_metrics;
         "StreamContainers" stream_containers(StreamContainersRequest)
             -> StreamContainersStream of StreamContainersResponse = container_list::stream;
         "StreamContainerStats" stream_container_stats(StreamContainerStatsRequest)

@@ -9,7 +9,8 @@ macro_rules! service {
         $server:ident serves $service:path;
         unary { $( $rpc:literal $method:ident($request:ident) -> $answer:ident = $file:ident::$run:ident; )* }
         streams { $(
-            $s_rpc:literal $s_method:ident($s_request:ident) -> $stream:ident of $item:ident = $s_file:ident::$s_run:ident;
+            $s_rpc:literal $s_method:ident($s_request:ident)
+                -> $stream:ident of $item:ident = $s_file:ident::$s_run:ident;
         )* }
     ) => {
         $(#[$doc])*

@@ -1,7 +1,7 @@
 //! A pod without any process, behind the trait of the pod protocol's client.
 //!
-//! Containers follow the states of real ones; tests end them ([`FakePod::exit`]), kill the sandbox ([`FakePod::die`]) and
-//! make operations fail ([`FakePod::fail_next`]).
+//! Containers follow the states of real ones; tests end them ([`FakePod::exit`]), kill the sandbox ([`FakePod::die`])
+//! and make operations fail ([`FakePod::fail_next`]).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::OwnedFd;

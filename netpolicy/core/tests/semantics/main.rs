@@ -1,6 +1,7 @@
 //! What policies and tenants mean (docs/design/network-and-policy.md), asked of the evaluator and of the compiled rules
 //! at the same time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that unwraps fails with the line it is about.
+// A test that unwraps fails with the line it is about.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agreement;
 mod kernel;

@@ -12,7 +12,8 @@ pub const MAX_NAME: usize = 255;
 /// Longest key or comparison, in bytes (NFT_DATA_VALUE_MAXLEN).
 pub const MAX_DATA: usize = 64;
 
-/// Bytes of the buffer in which one message is built. A netlink attribute ends at 64 KiB; the limits of the builders keep a message below that.
+/// Bytes of the buffer in which one message is built. A netlink attribute ends at 64 KiB; the limits of the builders
+/// keep a message below that.
 const SCRATCH: usize = 256 * 1024;
 
 /// What cannot be said to the kernel.
@@ -70,11 +71,13 @@ impl Scratch {
         let header: *const libc::nlmsghdr = self.0.as_ptr().cast();
         // SAFETY: `begin` wrote an nlmsghdr at the start of this aligned buffer.
         let len = unsafe { (*header).nlmsg_len } as usize;
-        // SAFETY: the library wrote `len` bytes from the start; the limits of the builders keep it within the buffer, and `min` keeps the slice in it.
+        // SAFETY: the library wrote `len` bytes from the start; the limits of the builders keep it within the buffer,
+        // and `min` keeps the slice in it.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), len.min(SCRATCH)) }
     }
 
-    /// The message about an object of the crate `nftnl`, under this header instead of the one that the crate would give it.
+    /// The message about an object of the crate `nftnl`, under this header instead of the one that the crate would give
+    /// it.
     pub fn message(&mut self, header: Header, object: &impl NlMsg) -> &[u8] {
         // SAFETY: the buffer is larger than `nftnl::nft_nlmsg_maxsize()`, 64 KiB and a page, and aligned for nlmsghdr.
         unsafe { object.write(self.0.as_mut_ptr().cast(), header.seq, MsgType::Add) };

@@ -45,7 +45,8 @@ impl<'a> NativeRule<'a> {
         Ok(NativeRule { rule, exprs: 0 })
     }
 
-    /// Appends an expression; at most [`MAX_EXPRS`], which keeps the message below 64 KiB (an expression is below 400 bytes).
+    /// Appends an expression; at most [`MAX_EXPRS`], which keeps the message below 64 KiB (an expression is below 400
+    /// bytes).
     ///
     /// # Errors
     /// The rule is full.

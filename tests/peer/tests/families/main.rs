@@ -1,4 +1,5 @@
-//! The comparison itself, one family of cases a file. Needs root, and containerd and runc as tests/setup/go.sh builds them.
+//! The comparison itself, one family of cases a file. Needs root, and containerd and runc as tests/setup/go.sh builds
+//! them.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -208,7 +208,8 @@ fn without_message(mut answer: Value) -> Value {
     answer
 }
 
-/// Leaves one image in an answer that lists several: what else a runtime keeps, and in which order, is its own business.
+/// Leaves one image in an answer that lists several: what else a runtime keeps, and in which order, is its own
+/// business.
 fn only_image(answer: &mut Value, tag: &str) {
     if let Some(images) = answer.get_mut("images").and_then(Value::as_array_mut) {
         images.retain(|image| image["repo_tags"].as_array().is_some_and(|tags| tags.iter().any(|one| one == tag)));

@@ -116,7 +116,8 @@ pub fn kind(meta: &Metadata) -> String {
     }
 }
 
-/// What runtimes hide or make read-only below `/proc` and `/sys`: what it is, how much can be read, whether it opens for writing.
+/// What runtimes hide or make read-only below `/proc` and `/sys`: what it is, how much can be read, whether it opens
+/// for writing.
 pub fn masked() -> Value {
     let names = [
         "/proc/acpi",

@@ -45,8 +45,8 @@ pub fn describe() -> Value {
     found
 }
 
-/// A mask of signals without 32 and 33: the C library keeps them for itself, and whether a runtime hands them on ignored depends
-/// on who started it.
+/// A mask of signals without 32 and 33: the C library keeps them for itself, and whether a runtime hands them on
+/// ignored depends on who started it.
 fn without_libc_signals(mask: &str) -> String {
     let mask = u64::from_str_radix(mask, 16).unwrap_or_default();
     format!("{:016x}", mask & !(0b11 << 31))
