@@ -25,9 +25,10 @@ pub struct DaemonBuilder {
     mirrors: Vec<String>,
 }
 
-impl DaemonBuilder {
-    pub(crate) fn new(name: &str) -> Self {
-        Self {
+impl Daemon {
+    /// `name` goes into directory and cgroup names.
+    pub fn builder(name: &str) -> DaemonBuilder {
+        DaemonBuilder {
             name: name.to_owned(),
             fragments: Vec::new(),
             images: None,
@@ -38,7 +39,9 @@ impl DaemonBuilder {
             mirrors: Vec::new(),
         }
     }
+}
 
+impl DaemonBuilder {
     /// A drop-in of the configuration, as TOML; later ones win.
     #[must_use]
     pub fn config(mut self, toml: &str) -> Self {

@@ -6,9 +6,7 @@ use std::process::Child;
 
 use anyhow::{Context as _, Result, bail};
 use cofferdam_test_images::Registry;
-use rustix::mount::{UnmountFlags, unmount};
 
-use crate::builder::DaemonBuilder;
 use crate::cluster::ClusterDir;
 use crate::crictl::Crictl;
 use crate::host::Host;
@@ -32,11 +30,6 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// `name` goes into directory and cgroup names.
-    pub fn builder(name: &str) -> DaemonBuilder {
-        DaemonBuilder::new(name)
-    }
-
     /// The pid of the daemon.
     pub fn pid(&self) -> Result<u32> {
         self.child.as_ref().map(Child::id).context("no daemon runs")
@@ -140,27 +133,5 @@ impl Daemon {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("--- the last lines of {}\n{}", self.log_file().display(), self.log_tail());
-        }
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        if let Err(error) = self.unplug() {
-            eprintln!("clean-up of {}: {error:#}", self.dir.display());
-        }
-        let _ = unmount(self.root(), UnmountFlags::DETACH);
-        if self.shared_mounts {
-            let _ = unmount(&self.dir, UnmountFlags::DETACH);
-        }
-        if std::env::var_os("COFFERDAM_KEEP").is_none() {
-            let _ = fs::remove_dir_all(&self.dir);
-        }
     }
 }

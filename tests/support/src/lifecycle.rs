@@ -172,3 +172,25 @@ impl Daemon {
         bail!("cofferdam serve does not answer\n{}", self.log_tail())
     }
 }
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the last lines of {}\n{}", self.log_file().display(), self.log_tail());
+        }
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if let Err(error) = self.unplug() {
+            eprintln!("clean-up of {}: {error:#}", self.dir.display());
+        }
+        let _ = unmount(self.root(), UnmountFlags::DETACH);
+        if self.shared_mounts {
+            let _ = unmount(&self.dir, UnmountFlags::DETACH);
+        }
+        if std::env::var_os("COFFERDAM_KEEP").is_none() {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
