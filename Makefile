@@ -80,6 +80,7 @@ test: ## everything that must hold before a change lands (root)
 	stage peer make --no-print-directory peer
 
 tools: ## the real clients (Go) and test images, cached outside the tree
+	$(SETUP)/apt.sh run test
 	$(SETUP)/go.sh cri-tools critest cri-api kubelet kubectl control-plane agnhost coredns e2e >/dev/null
 	$(SETUP)/busybox.sh >/dev/null
 	$(SETUP)/packages.sh guest-kernel >/dev/null
@@ -90,7 +91,6 @@ critest: build ## critest of cri-tools against its list of expected failures (ro
 	cargo test --locked -p cofferdam-critest --test critest -- --include-ignored --nocapture
 
 conformance: build tools ## all of upstream's node conformance tests on a real cluster (root)
-	$(SETUP)/apt.sh run test
 	cargo run --locked -p cofferdam-cluster-tests
 
 bench: build ## compare with Debian's containerd and runc (root, idle machine)
