@@ -1,6 +1,6 @@
 //! The daemon as a whole: the parts that `serve` builds and that the services are given.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use cofferdam_cri_server::Runtime;
@@ -17,10 +17,8 @@ use crate::config::Config;
 
 /// Everything that runs.
 pub struct Daemon {
-    /// The configuration that it was started with; what a reload has changed since is in `reloaded`.
+    /// The configuration that it was started with; a reload changes the log, the source and the tenants themselves.
     pub config: Config,
-    /// The configuration in force as far as it can be reloaded.
-    pub reloaded: RwLock<Config>,
     /// What the CRI services stand on.
     pub runtime: Arc<Runtime>,
     /// Who may talk to whom.

@@ -1,7 +1,7 @@
 //! Puts the parts together.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -51,8 +51,7 @@ pub async fn build(config: Config, node: &Node) -> anyhow::Result<Daemon> {
     };
     let runtime = Runtime::new(settings(&config, node), parts);
     let started = SystemTime::now();
-    let reloaded = RwLock::new(config.clone());
-    Ok(Daemon { config, reloaded, runtime, policy, tenants, images, vms, started, network })
+    Ok(Daemon { config, runtime, policy, tenants, images, vms, started, network })
 }
 
 fn settings(config: &Config, node: &Node) -> Settings {

@@ -1,7 +1,5 @@
 //! SIGHUP: what can change while pods run does; what cannot is named.
 
-use std::sync::PoisonError;
-
 use super::args::ServeArgs;
 use super::{log, policy};
 use crate::config::Config;
@@ -25,7 +23,6 @@ pub async fn reload(args: &ServeArgs, daemon: &Daemon, log: &log::Handle) {
     for key in needs_restart(&daemon.config, &next) {
         tracing::warn!(key, "changed; takes effect after a restart");
     }
-    *daemon.reloaded.write().unwrap_or_else(PoisonError::into_inner) = next;
     tracing::info!("the configuration is reloaded");
 }
 
