@@ -9,6 +9,8 @@
 //!     the name of a spec
 //! fails or skipped: what of the host it depends on
 //!     the name of a spec
+//! fails or passes: what of the host it depends on
+//!     the name of a spec
 //! ```
 
 use std::collections::BTreeMap;
@@ -34,14 +36,16 @@ pub enum Outcomes {
     Skipped,
     /// One or the other, by what the host has.
     FailsOrSkipped,
+    /// The same.
+    FailsOrPasses,
 }
 
 impl Outcomes {
     fn allow(self, outcome: Outcome) -> bool {
         match outcome {
-            Outcome::Passed => false,
+            Outcome::Passed => self == Self::FailsOrPasses,
             Outcome::Failed => self != Self::Skipped,
-            Outcome::Skipped => self != Self::Fails,
+            Outcome::Skipped => matches!(self, Self::Skipped | Self::FailsOrSkipped),
         }
     }
 }
@@ -69,7 +73,8 @@ impl Expected {
                 "fails" => section = Some(Outcomes::Fails),
                 "skipped" => section = Some(Outcomes::Skipped),
                 "fails or skipped" => section = Some(Outcomes::FailsOrSkipped),
-                _ => bail!("{}: neither specs, fails, skipped nor fails or skipped", at()),
+                "fails or passes" => section = Some(Outcomes::FailsOrPasses),
+                _ => bail!("{}: neither specs, fails, skipped, fails or skipped nor fails or passes", at()),
             }
         }
         Ok(Self { specs: specs.context("no number of specs")?, listed })
