@@ -1,7 +1,7 @@
 //! SIGKILL at any moment loses nothing: a client that only tries again gets there, and nothing is doubled or left.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -66,19 +66,17 @@ fn a_daemon_that_is_killed_over_and_over_loses_nothing() -> Result<()> {
     let clean = daemon.snapshot()?;
     let crictl = daemon.crictl();
     crictl.pull(&image("busybox"))?;
-    let (done, kills) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let kills = Arc::new(AtomicU32::new(0));
     let client = std::thread::spawn({
-        let (done, kills) = (Arc::clone(&done), Arc::clone(&kills));
+        let kills = Arc::clone(&kills);
         move || {
             let wanted = |number: &u32| *number < PODS || kills.load(Ordering::Relaxed) < KILLS;
-            let result = (0..MOST_PODS).take_while(wanted).try_for_each(|number| lives(&crictl, number));
-            done.store(true, Ordering::Relaxed);
-            result
+            (0..MOST_PODS).take_while(wanted).try_for_each(|number| lives(&crictl, number))
         }
     });
     // Moments that have nothing to do with what goes on: 40 to 400 ms, from a fixed sequence.
     let mut random: u64 = 0x5eed;
-    while !done.load(Ordering::Relaxed) {
+    while !client.is_finished() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis(40 + (random >> 33) % 360));
         daemon.kill9_and_restart()?;

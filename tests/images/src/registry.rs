@@ -65,7 +65,7 @@ impl Registry {
     }
 
     fn wait_ready(&mut self, netns: Option<&Path>, addr: SocketAddr) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(180);
         while !answers(netns, addr)? {
             if let Some(status) = self.child.try_wait()? {
                 bail!("docker-registry ended: {status}");

@@ -6,7 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use cofferdam_test_support::{Cgroup, Daemon, HttpServer, Netns, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, http_get, needs};
+use cofferdam_test_support::{
+    Cgroup, Daemon, HttpServer, Netns, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, cgroup_dirs, http_get, needs,
+};
 
 #[needs(root)]
 #[test]
@@ -77,11 +79,8 @@ fn dropping_ends_whatever_was_left() -> Result<()> {
     let mut inside = daemon.host().host.command().args(["sleep", "1000"]).spawn()?;
     let cgroup = Cgroup::create(&format!("{root}/pod/main"))?;
     let mut limited = Command::new("sleep").arg("1000").spawn()?;
-    for hierarchy in ["freezer", "memory", "unified"] {
-        let procs = format!("/sys/fs/cgroup/{hierarchy}{}/cgroup.procs", cgroup.path());
-        if fs::exists(&procs)? {
-            fs::write(procs, limited.id().to_string())?;
-        }
+    for dir in cgroup_dirs(cgroup.path())? {
+        fs::write(dir.join("cgroup.procs"), limited.id().to_string())?;
     }
     std::mem::forget(cgroup);
     let mount = daemon.state().join("mounted");
@@ -94,7 +93,7 @@ fn dropping_ends_whatever_was_left() -> Result<()> {
     assert!(!limited.wait()?.success(), "killed, not ended");
     assert!(!dir.exists());
     assert!(!fs::read_to_string("/proc/self/mountinfo")?.contains(&*dir.to_string_lossy()));
-    assert!(!fs::read_to_string("/proc/self/cgroup")?.contains(&root));
+    assert!(cgroup_dirs(&root)?.is_empty(), "the cgroup is left");
     Ok(())
 }
 
