@@ -10,7 +10,7 @@ use crate::present;
 /// Events that a slow client may be behind before it is cut off.
 const BACKLOG: usize = 1024;
 
-/// See the module.
+/// News of pods and containers.
 pub(crate) struct Events {
     sandboxes: Reader<SandboxEntry>,
     containers: Reader<ContainerEntry>,

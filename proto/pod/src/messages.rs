@@ -122,7 +122,7 @@ pub struct Event {
 
 /// Kinds of [`Event`].
 pub mod event {
-    /// See the module.
+    /// What an event tells.
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub enum Kind {
         /// A container ended; its record is durable.

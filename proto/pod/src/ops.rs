@@ -88,7 +88,7 @@ pub enum Outcome {
     /// It failed.
     #[prost(message, tag = "2")]
     Error(Error),
-    /// Done.
+    /// It is done, and there is nothing to tell.
     #[prost(message, tag = "3")]
     Empty(Empty),
     /// What a server knows of a container.
@@ -270,7 +270,7 @@ pub struct Setup {
     pub config: Vec<u8>,
 }
 
-/// Done.
+/// An answer without content.
 #[derive(Clone, PartialEq, Message)]
 pub struct Empty {}
 

@@ -24,7 +24,7 @@ pub struct ContainerExit {
     pub code: i32,
     /// The kernel's OOM killer was at work in its cgroup.
     pub oom: bool,
-    /// When.
+    /// When it ended.
     pub at: SystemTime,
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 
-/// See the module. Its pages are shared by all shims.
+/// The shim's binary, as a sealed copy in memory. Its pages are shared by all shims.
 #[derive(Debug)]
 pub(crate) struct Binary {
     memfd: OwnedFd,

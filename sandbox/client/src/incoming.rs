@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::lock::lock;
 
-/// See the module.
+/// What a connection holds of a stream.
 pub(crate) struct Incoming {
     outputs: [Option<mpsc::UnboundedSender<Vec<u8>>>; 2],
     input: Arc<Mutex<Input>>,

@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_millis(250);
 /// How long a shim may take to kill its containers and end.
 const STOP: Duration = Duration::from_secs(20);
 
-/// See the module. Made by [`crate::Launcher`].
+/// One live shim. Made by [`crate::Launcher`].
 pub struct Shim {
     dir: PathBuf,
     identity: ProcessIdentity,

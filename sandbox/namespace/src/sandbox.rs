@@ -11,7 +11,7 @@ use cofferdam_sandbox::{
 
 use crate::{leftovers, limits, plan};
 
-/// See the module.
+/// One live namespace sandbox.
 pub(crate) struct NamespaceSandbox {
     spec: SandboxSpec,
     shim: Arc<Shim>,

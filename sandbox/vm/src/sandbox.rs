@@ -14,7 +14,7 @@ use crate::boot::{self, BoundedLog};
 use crate::state::State;
 use crate::{RESERVE, VmConfig, check, image, leftovers, plan, share};
 
-/// See the module. Who changes its state: `start` sets the record's processes, once.
+/// One live VM sandbox. Who changes its state: `start` sets the record's processes, once.
 pub(crate) struct VmSandbox {
     pub(crate) spec: SandboxSpec,
     pub(crate) config: Arc<VmConfig>,

@@ -1,6 +1,6 @@
 //! Why a VM could not be started.
 
-/// See the module.
+/// Why a VM could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum VmmError {
     /// The daemon asked for something that cannot be.

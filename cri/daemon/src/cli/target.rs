@@ -11,9 +11,9 @@ use super::error::CliError;
 /// A pod by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodName {
-    /// Namespace.
+    /// `metadata.namespace`.
     pub namespace: String,
-    /// Name.
+    /// `metadata.name`.
     pub name: String,
 }
 

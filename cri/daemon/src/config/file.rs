@@ -26,7 +26,7 @@ pub struct Config {
     pub kubelet: Kubelet,
     /// Where Namespaces, Tenants and policies come from.
     pub cluster: Cluster,
-    /// Tenants.
+    /// `[tenant]`: the tenants that the configuration defines, and what an unlabelled namespace is.
     pub tenant: Tenants,
     /// VM sandboxes.
     pub vm: Vm,

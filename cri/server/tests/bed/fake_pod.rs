@@ -49,7 +49,7 @@ pub struct FakeExec {
     pub code: Option<i32>,
 }
 
-/// See the module.
+/// A pod without any process, behind the trait of the pod protocol's client.
 pub struct FakePod {
     state: Mutex<State>,
     events: broadcast::Sender<PodEvent>,

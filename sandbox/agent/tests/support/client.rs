@@ -42,7 +42,7 @@ impl Port {
     }
 }
 
-/// See the module.
+/// The requester at a guest's two ports.
 pub struct AgentClient {
     control: Port,
     data: Port,

@@ -16,7 +16,7 @@ pub(super) enum Role {
     Dial(Option<Origin>),
 }
 
-/// See the module.
+/// A process (or a connection to a port) whose streams the engine carries.
 pub(super) struct Process {
     pub(super) role: Role,
     /// 0 for a connection.

@@ -13,7 +13,7 @@ use crate::serve::Context;
 /// Bytes of logs that an agent sends before the shim has written them. Containers wait beyond it: the shim never does.
 const UNACKNOWLEDGED: usize = 256 * 1024;
 
-/// See the module.
+/// Where the logs and exits of containers go.
 pub(super) enum Sink {
     /// In a shim.
     Files {

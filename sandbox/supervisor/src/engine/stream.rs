@@ -9,7 +9,7 @@ use crate::serve::{Context, StreamKey};
 /// Bytes that wait for a slow attach beyond its credit before it is cut off.
 pub(super) const ATTACH_BACKLOG: usize = 1024 * 1024;
 
-/// See the module.
+/// A requester's stream.
 pub(super) struct Stream {
     key: StreamKey,
     /// The process.

@@ -15,7 +15,7 @@ use crate::logs::LogFile;
 /// Containers that a VM may have at a time; beyond it lies no real pod.
 const MOST: usize = 256;
 
-/// See the module.
+/// The containers of a guest, with their logs and exits.
 pub(super) struct GuestContainers {
     containers: BTreeMap<String, GuestContainer>,
     exits: ExitRecords,

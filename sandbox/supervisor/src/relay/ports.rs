@@ -16,7 +16,7 @@ const GREETING_MOST: Duration = Duration::from_secs(2);
 /// Bytes that may wait for a guest that does not read, before it is given up.
 const MOST_QUEUED: usize = 8 * 1024 * 1024;
 
-/// See the module.
+/// The two ports of a guest, seen from outside.
 pub(super) struct GuestPorts {
     pub(super) ports: [PortIo; 2],
     pub(super) greeted: [bool; 2],

@@ -30,7 +30,7 @@ pub(crate) enum PortKind {
     Device,
 }
 
-/// See the module.
+/// One end of a byte stream that carries frames.
 pub(crate) struct PortIo {
     fd: OwnedFd,
     token: Token,

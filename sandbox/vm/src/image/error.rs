@@ -31,7 +31,7 @@ pub enum ImageError {
     /// A module.
     #[error("kernel module {name}: {reason}")]
     Module {
-        /// Which.
+        /// Its name, as in the list of modules.
         name: String,
         /// What is wrong.
         reason: String,
@@ -41,7 +41,7 @@ pub enum ImageError {
     Missing {
         /// The image directory.
         dir: PathBuf,
-        /// Why.
+        /// Why it cannot be used.
         reason: String,
     },
 }

@@ -55,7 +55,7 @@ pub struct Image {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// See the module.
+    /// Digest of all that the image is made of: another key means that it has to be built again.
     pub key: String,
     /// `uname -r` of the guest.
     pub kernel_release: String,

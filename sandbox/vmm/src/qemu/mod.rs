@@ -21,7 +21,7 @@ const FILES: u64 = 1024;
 
 const KVM: &str = "/dev/kvm";
 
-/// See the module.
+/// QEMU and virtiofsd as one VM.
 pub struct Qemu {
     dir: PathBuf,
     file_server: Option<OwnedFd>,
