@@ -198,9 +198,3 @@ pub fn pty_peer(master: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: that descriptor is owned by nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
-
-/// Ends the calling child at once.
-pub fn exit_now(code: i32) -> ! {
-    // SAFETY: ends this process without running the parent's destructors.
-    unsafe { libc::_exit(code) }
-}

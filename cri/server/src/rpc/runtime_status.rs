@@ -11,7 +11,7 @@ use crate::runtime::Runtime;
 /// The first is a constant that kubelet checks.
 pub(super) async fn version(_: &Runtime, _: cri::VersionRequest) -> Result<cri::VersionResponse, Error> {
     Ok(cri::VersionResponse {
-        version: "0.1.0".into(),
+        version: cofferdam_cri_api::KUBELET_RUNTIME_API_VERSION.into(),
         runtime_name: "cofferdam".into(),
         runtime_version: env!("CARGO_PKG_VERSION").into(),
         runtime_api_version: "v1".into(),
