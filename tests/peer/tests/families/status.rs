@@ -77,7 +77,7 @@ fn ends() -> Vec<End> {
             name: "no command at all",
             args: &[],
             change: |config| (config["command"], config["args"]) = (json!([]), json!([])),
-            stop: Some(0),
+            stop: None,
         },
         End {
             name: "working directory is a file",
