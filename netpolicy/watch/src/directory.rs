@@ -1,11 +1,11 @@
 //! The directory as a source of policies.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cofferdam_netpolicy::{PolicySnapshot, PolicySource};
-use cofferdam_tenant_source::{Directory, SourceConfig};
+use cofferdam_tenant_source::{Directory, Refresher, SourceConfig};
 use tokio::sync::watch;
 
 use crate::policies::PolicyKinds;
@@ -14,12 +14,13 @@ use crate::policies::PolicyKinds;
 pub struct DirectorySource(Directory<PolicyKinds>);
 
 impl DirectorySource {
-    /// Reads the directory, then follows it in a thread of its own.
+    /// Reads the directory, then follows it in a thread of its own. `kept`: the file that keeps the last good state for
+    /// the next start.
     ///
     /// # Errors
     /// inotify cannot be used.
-    pub fn start(directory: &Path, config: SourceConfig) -> Result<Self, notify::Error> {
-        Directory::start(directory, config).map(DirectorySource)
+    pub fn start(directory: &Path, kept: Option<&Path>, config: SourceConfig) -> io::Result<Self> {
+        Directory::start(directory, kept, config).map(DirectorySource)
     }
 
     /// Takes another configuration; a new snapshot follows.
@@ -27,9 +28,9 @@ impl DirectorySource {
         self.0.set_config(config);
     }
 
-    /// Waits until what is in the directory now is in the snapshot. `false`: that took longer than `patience`. Blocks.
-    pub fn refresh(&self, patience: Duration) -> bool {
-        self.0.refresh(patience)
+    /// For whoever has to know what is in the directory now.
+    pub fn refresher(&self) -> Refresher {
+        self.0.refresher()
     }
 }
 

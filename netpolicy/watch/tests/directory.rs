@@ -137,15 +137,18 @@ fn a_broken_file_keeps_its_last_good_version_and_blocks_when_there_is_none() {
 async fn changes_are_seen_even_when_the_directory_comes_later() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("deep/cluster.d");
-    let source = DirectorySource::start(&dir, SourceConfig::default()).unwrap();
+    let source = DirectorySource::start(&dir, None, SourceConfig::default()).unwrap();
     let mut seen = source.snapshots();
     for _ in 0..3 {
         edit::apply(&dir, "-", &format!("{SHOP}---\n{POLICY}")).unwrap();
         until(&mut seen, |s| s.policies.len() == 1 && s.facts.namespaces.len() == 1).await;
         edit::delete(&dir, "-", POLICY).unwrap();
         until(&mut seen, |s| s.policies.is_empty() && s.facts.namespaces.len() == 1).await;
-        fs::remove_dir_all(&dir).unwrap();
+        for entry in fs::read_dir(&dir).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
         until(&mut seen, |s| s.facts.namespaces.is_empty()).await;
+        fs::remove_dir_all(&dir).unwrap();
     }
 }
 
@@ -173,17 +176,20 @@ fn an_object_among_others_in_one_file_is_not_overwritten() {
     assert!(matches!(edit::apply(dir.path(), "in.yaml", ACME), Err(EditError::Elsewhere { .. })));
 }
 
-#[test]
-fn a_refresh_shows_what_was_written_before_it_and_a_new_configuration() {
+#[tokio::test]
+async fn a_refresh_shows_what_was_written_before_it_and_a_new_configuration() {
     let dir = tempfile::tempdir().unwrap();
-    let source = DirectorySource::start(dir.path(), SourceConfig::default()).unwrap();
+    let source = DirectorySource::start(dir.path(), None, SourceConfig::default()).unwrap();
     for round in 0..20 {
         let name = format!("n{round}");
         fs::write(dir.path().join(format!("{name}.yaml")), SHOP.replace("shop", &name)).unwrap();
-        assert!(source.refresh(Duration::from_secs(5)));
+        source.refresher().refresh().await;
         assert!(source.snapshots().borrow().facts.namespaces.contains_key(&name), "{name}");
     }
+    edit::delete(dir.path(), "-", &SHOP.replace("shop", "n3")).unwrap();
+    source.refresher().refresh_after_removal().await;
+    assert!(!source.snapshots().borrow().facts.namespaces.contains_key("n3"));
     source.set_config(SourceConfig { refuse_unlabelled: true, ..Default::default() });
-    assert!(source.refresh(Duration::from_secs(5)));
+    source.refresher().refresh().await;
     assert!(source.snapshots().borrow().facts.refuse_unlabelled);
 }

@@ -32,12 +32,24 @@ pub struct ClusterFacts {
     pub refuse_unlabelled: bool,
     /// Whether the source knows all namespaces: one that is not in `namespaces` has no labels (directory source).
     pub complete: bool,
+    /// What may hold a Namespace that was never read: while it is set, one that is not in `namespaces` is not known
+    /// rather than without labels.
+    pub unread: Option<Unread>,
     /// Why nothing usable was ever read, with file and line. While it is set, all pod traffic drops.
     pub blocked: Option<String>,
     /// Problems that left the last good state in force, with file and line.
     pub warnings: Vec<String>,
     /// Files of the source directory that were passed over.
     pub ignored_files: Vec<String>,
+}
+
+/// A part of the source that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// What, and why.
+    pub reason: String,
+    /// Whether that passes by itself (somebody is writing it).
+    pub soon: bool,
 }
 
 impl ClusterFacts {

@@ -7,6 +7,6 @@ mod facts;
 mod labels;
 mod pod;
 
-pub use facts::ClusterFacts;
+pub use facts::{ClusterFacts, Unread};
 pub use labels::{Labels, NAME_LABEL};
 pub use pod::{ClusterPod, ContainerPort};

@@ -1,14 +1,19 @@
 //! Tenants: which tenant a namespace belongs to, from the live snapshot.
 
 use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cofferdam_tenant::{DEFAULT_TENANT, ResolveError, SYSTEM_TENANT, TENANT_LABEL, Tenant, TenantRegistry, TenantSpec};
-use cofferdam_tenant_cluster::ClusterFacts;
+use cofferdam_tenant_cluster::{ClusterFacts, Unread};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+
+/// Returns once the source's newest snapshot has what the source holds at the time of the call.
+pub type Refresh = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// How long a namespace that is not known yet is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -17,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// `system` comes from the configuration alone, so that static pods start before any snapshot is there.
 pub struct SnapshotRegistry<S> {
     snapshots: watch::Receiver<Arc<S>>,
+    refresh: Refresh,
     system: RwLock<System>,
 }
 
@@ -32,10 +38,16 @@ impl System {
 }
 
 impl<S> SnapshotRegistry<S> {
-    /// A registry over the snapshots of a source.
-    pub fn new(snapshots: watch::Receiver<Arc<S>>, system: TenantSpec, system_namespaces: BTreeSet<String>) -> Self {
+    /// A registry over the snapshots of a source. `refresh` comes before each answer: a pod keeps the tenant it was
+    /// admitted for, so what was written before its RunPodSandbox must count, whether it has been noticed or not.
+    pub fn new(
+        snapshots: watch::Receiver<Arc<S>>,
+        refresh: Refresh,
+        system: TenantSpec,
+        system_namespaces: BTreeSet<String>,
+    ) -> Self {
         let system = RwLock::new(System::new(system, system_namespaces));
-        SnapshotRegistry { snapshots, system }
+        SnapshotRegistry { snapshots, refresh, system }
     }
 
     /// Takes another tenant `system`, when the configuration has changed.
@@ -53,8 +65,13 @@ impl<S> SnapshotRegistry<S> {
 fn look_up(facts: &ClusterFacts, namespace: &str) -> Option<Result<Arc<Tenant>, ResolveError>> {
     let refuse = |what: String| Some(Err(ResolveError::Precondition(what)));
     let labels = facts.namespaces.get(namespace);
-    if labels.is_none() && !facts.complete {
-        return None;
+    if labels.is_none() {
+        match &facts.unread {
+            Some(Unread { soon: true, .. }) => return None,
+            Some(Unread { reason, .. }) => return Some(Err(ResolveError::Unavailable(unknown(namespace, reason)))),
+            None if !facts.complete => return None,
+            None => {}
+        }
     }
     let name = match labels.and_then(|l| l.get(TENANT_LABEL)) {
         None if facts.refuse_unlabelled => {
@@ -72,6 +89,10 @@ fn look_up(facts: &ClusterFacts, namespace: &str) -> Option<Result<Arc<Tenant>, 
     }
 }
 
+fn unknown(namespace: &str, reason: &str) -> String {
+    format!("namespace {namespace:?} is not known: it may be in what could not be read, {reason}")
+}
+
 #[async_trait]
 impl<S: AsRef<ClusterFacts> + Send + Sync> TenantRegistry for SnapshotRegistry<S> {
     async fn resolve(&self, namespace: &str) -> Result<Arc<Tenant>, ResolveError> {
@@ -80,6 +101,10 @@ impl<S: AsRef<ClusterFacts> + Send + Sync> TenantRegistry for SnapshotRegistry<S
         }
         let mut snapshots = self.snapshots.clone();
         let deadline = Instant::now() + PATIENCE;
+        if timeout_at(deadline, (self.refresh)()).await.is_err() {
+            let reason = format!("namespace {namespace:?}: the cluster's objects could not be read in time");
+            return Err(ResolveError::Unavailable(reason));
+        }
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             let facts = snapshot.as_ref().as_ref();
@@ -89,7 +114,10 @@ impl<S: AsRef<ClusterFacts> + Send + Sync> TenantRegistry for SnapshotRegistry<S
                 Some(reason) => reason.clone(),
                 None => match look_up(facts, namespace) {
                     Some(found) => return found,
-                    None => format!("namespace {namespace:?} is not known yet"),
+                    None => match &facts.unread {
+                        Some(unread) => unknown(namespace, &unread.reason),
+                        None => format!("namespace {namespace:?} is not known yet"),
+                    },
                 },
             };
             if !matches!(timeout_at(deadline, snapshots.changed()).await, Ok(Ok(()))) {
@@ -123,7 +151,9 @@ mod tests {
 
     fn registry(facts: ClusterFacts) -> (Sender, SnapshotRegistry<ClusterFacts>) {
         let (source, snapshots) = watch::channel(Arc::new(facts));
-        let registry = SnapshotRegistry::new(snapshots, TenantSpec::default(), ["kube-system".to_owned()].into());
+        let refresh: Refresh = Box::new(|| Box::pin(async {}));
+        let registry =
+            SnapshotRegistry::new(snapshots, refresh, TenantSpec::default(), ["kube-system".to_owned()].into());
         (source, registry)
     }
 
@@ -168,5 +198,43 @@ mod tests {
         let broken = ClusterFacts { complete: true, ..ClusterFacts::blocked("a.yaml:3: bad") };
         let error = registry(broken).1.resolve("shop").await.unwrap_err();
         assert_eq!(error, ResolveError::Unavailable("a.yaml:3: bad".into()));
+    }
+
+    #[tokio::test]
+    async fn what_was_written_before_the_question_counts() {
+        let lax = ClusterFacts { complete: true, namespaces: [].into(), ..snapshot(None) };
+        let (source, snapshots) = watch::channel(Arc::new(lax));
+        let refresh: Refresh = Box::new(move || {
+            source.send_replace(Arc::new(snapshot(Some("acme"))));
+            Box::pin(async {})
+        });
+        let registry = SnapshotRegistry::new(snapshots, refresh, TenantSpec::default(), BTreeSet::new());
+        assert_eq!(registry.resolve("shop").await.unwrap().name, "acme");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_may_be_in_an_unread_file_is_not_unlabelled() {
+        let unread = |soon| Some(Unread { reason: "a.yaml:0: x".into(), soon });
+        let facts = |soon| ClusterFacts { complete: true, unread: unread(soon), ..snapshot(None) };
+        for soon in [false, true] {
+            let (_source, registry) = registry(facts(soon));
+            let error = registry.resolve("new").await.unwrap_err();
+            assert!(matches!(&error, ResolveError::Unavailable(reason) if reason.contains("a.yaml")), "{error}");
+            assert_eq!(registry.resolve("shop").await.unwrap().name, DEFAULT_TENANT, "what is known stays");
+        }
+        let (source, registry) = registry(facts(true));
+        let written = async {
+            source.send_replace(Arc::new(ClusterFacts { unread: None, ..facts(true) }));
+        };
+        let (found, ()) = tokio::join!(registry.resolve("new"), written);
+        assert_eq!(found.unwrap().name, DEFAULT_TENANT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_does_not_answer_is_not_believed() {
+        let (_source, snapshots) = watch::channel(Arc::new(snapshot(None)));
+        let refresh: Refresh = Box::new(|| Box::pin(std::future::pending()));
+        let registry = SnapshotRegistry::new(snapshots, refresh, TenantSpec::default(), BTreeSet::new());
+        assert!(matches!(registry.resolve("shop").await, Err(ResolveError::Unavailable(_))));
     }
 }

@@ -1,7 +1,7 @@
 //! What the node's configuration says beside the objects.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use cofferdam_tenant::{DEFAULT_TENANT, SYSTEM_TENANT, TenantSpec};
@@ -25,7 +25,12 @@ pub struct SourceConfig {
     pub service_cidrs: Vec<IpNetwork>,
     /// `[cluster] node_cidrs`.
     pub node_cidrs: Vec<IpNetwork>,
+    /// `[cluster] pod_cidrs`: pod addresses of the whole cluster.
+    pub pod_cidrs: Vec<IpNetwork>,
 }
+
+/// Where pod addresses are where nobody says it: the private and shared ranges.
+const PRIVATE: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
 
 impl SourceConfig {
     /// The facts of a cluster without objects.
@@ -38,7 +43,23 @@ impl SourceConfig {
             api_servers: self.api_servers.clone(),
             service_cidrs: self.service_cidrs.clone(),
             node_cidrs: self.node_cidrs.clone(),
+            pod_cidrs: self.pod_cidrs.clone(),
             ..Default::default()
         }
+    }
+
+    /// Whether a Pod object may claim this address. Without `[cluster] pod_cidrs` it is any private one that is not
+    /// known to be something else.
+    pub fn is_pod_address(&self, address: IpAddr) -> bool {
+        let within = |networks: &[IpNetwork]| networks.iter().any(|network| network.contains(address));
+        let other = within(&self.service_cidrs) || self.api_servers.iter().any(|server| server.ip() == address);
+        let known = match self.pod_cidrs.is_empty() {
+            true => {
+                let private = PRIVATE.iter().filter_map(|text| text.parse::<IpNetwork>().ok());
+                private.into_iter().any(|network| network.contains(address)) && !within(&self.node_cidrs)
+            }
+            false => within(&self.pod_cidrs),
+        };
+        known && !other
     }
 }

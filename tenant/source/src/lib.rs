@@ -5,19 +5,23 @@
 //! [`ObjectKinds`]: they are read, checked, kept and published together with the facts, so that a snapshot never mixes
 //! two states of a file.
 
+mod changes;
 mod config;
 mod directory;
 mod document;
 pub mod edit;
+mod kept;
 mod kinds;
+mod listing;
 mod load;
 mod manifest;
+mod merge;
 mod object;
 mod parse;
 mod pod;
 
 pub use config::SourceConfig;
-pub use directory::Directory;
+pub use directory::{Directory, Refresher};
 pub use document::{Document, FileError, documents};
 pub use kinds::ObjectKinds;
 pub use load::Loader;

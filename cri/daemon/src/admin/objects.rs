@@ -19,16 +19,16 @@ pub async fn edit(
     daemon: &Arc<Daemon>,
     change: impl FnOnce(&Path) -> Result<Vec<Edited>, EditError> + Send + 'static,
 ) -> Result<Vec<ObjectOutcome>, Status> {
-    let daemon = daemon.clone();
-    let done = tokio::task::spawn_blocking(move || {
-        let edited = change(&daemon.config.cluster.directory).map_err(refused)?;
-        let same = |e: &Edited| matches!(e.outcome, edit::Outcome::Unchanged | edit::Outcome::Absent);
-        if !edited.iter().all(same) && !daemon.policy.source.refresh(PATIENCE) {
-            return Err(Status::unavailable("written, and not in force yet: the source directory is not read"));
-        }
-        Ok(edited.into_iter().map(outcome).collect())
-    });
-    done.await.map_err(|error| Status::internal(error.to_string()))?
+    let directory = daemon.config.cluster.directory.clone();
+    let done = tokio::task::spawn_blocking(move || change(&directory).map_err(refused));
+    let edited = done.await.map_err(|error| Status::internal(error.to_string()))??;
+    let same = |e: &Edited| matches!(e.outcome, edit::Outcome::Unchanged | edit::Outcome::Absent);
+    if !edited.iter().all(same) {
+        let refresher = daemon.policy.source.refresher();
+        let read = tokio::time::timeout(PATIENCE, refresher.refresh_after_removal()).await;
+        read.map_err(|_| Status::unavailable("written, and not in force yet: the source directory is not read"))?;
+    }
+    Ok(edited.into_iter().map(outcome).collect())
 }
 
 fn refused(error: EditError) -> Status {

@@ -198,6 +198,9 @@ pub struct Cluster {
     pub service_cidrs: Vec<IpNetwork>,
     /// With a directory: node addresses; own ones are always included.
     pub node_cidrs: Vec<IpNetwork>,
+    /// With a directory: pod addresses of the whole cluster, the only ones that Pod objects may claim; empty: any
+    /// private ones.
+    pub pod_cidrs: Vec<IpNetwork>,
 }
 
 impl Default for Cluster {
@@ -209,6 +212,7 @@ impl Default for Cluster {
             api_server: Vec::new(),
             service_cidrs: Vec::new(),
             node_cidrs: Vec::new(),
+            pod_cidrs: Vec::new(),
         }
     }
 }

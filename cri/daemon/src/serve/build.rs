@@ -13,7 +13,7 @@ use cofferdam_network::{BuiltinConfig, BuiltinNetwork};
 use cofferdam_pod_client::Launcher;
 use cofferdam_seccomp::Seccomp;
 use cofferdam_store::Store;
-use cofferdam_tenant_registry::SnapshotRegistry;
+use cofferdam_tenant_registry::{Refresh, SnapshotRegistry};
 use cofferdam_vm::{Accel, VmConfig, VmFactory};
 
 use super::image_seam::NodeImages;
@@ -38,8 +38,13 @@ pub async fn build(config: Config, node: &Node) -> anyhow::Result<Daemon> {
     std::fs::create_dir_all(config.state.join(files::PODS)).context("make the pods' directory")?;
     let policy = policy::start(&config, pod_cidrs)?;
     let system_namespaces = config.tenant.system_namespaces.iter().cloned().collect();
-    let tenants =
-        Arc::new(SnapshotRegistry::new(policy.source.snapshots(), config.tenant.system.clone(), system_namespaces));
+    let refresher = policy.source.refresher();
+    let refresh: Refresh = Box::new(move || {
+        let refresher = refresher.clone();
+        Box::pin(async move { refresher.refresh().await })
+    });
+    let system = config.tenant.system.clone();
+    let tenants = Arc::new(SnapshotRegistry::new(policy.source.snapshots(), refresh, system, system_namespaces));
     let parts = Parts {
         store,
         factories: vec![namespaces, vms.clone()],

@@ -10,6 +10,8 @@ use anyhow::Context as _;
 pub const NETNS: &str = "netns";
 /// Below STATE: one directory a pod.
 pub const PODS: &str = "pods";
+/// Below STATE: the last good cluster objects.
+pub const CLUSTER_OBJECTS: &str = "cluster-objects";
 /// Below ROOT: the daemon's state.
 pub const STORE: &str = "state.redb";
 /// Below ROOT: images and writable layers.

@@ -9,7 +9,7 @@ use cofferdam_netpolicy_nft::{HolderCommand, NftBackend};
 use cofferdam_netpolicy_watch::{DirectorySource, SourceConfig};
 use ipnetwork::IpNetwork;
 
-use super::{addresses, reexec};
+use super::{addresses, files, reexec};
 use crate::config::{Config, Unlabelled};
 use crate::daemon::Policy;
 
@@ -23,13 +23,15 @@ pub fn source_config(config: &Config) -> SourceConfig {
         api_servers: config.cluster.api_server.clone(),
         service_cidrs: config.cluster.service_cidrs.clone(),
         node_cidrs: config.cluster.node_cidrs.clone(),
+        pod_cidrs: config.cluster.pod_cidrs.clone(),
     }
 }
 
 /// Reads the directory and takes the table. The kernel's rules stay as they are until recovery.
 pub fn start(config: &Config, pod_cidrs: Vec<IpNetwork>) -> anyhow::Result<Policy> {
     let directory = &config.cluster.directory;
-    let source = DirectorySource::start(directory, source_config(config))
+    let kept = config.state.join(files::CLUSTER_OBJECTS);
+    let source = DirectorySource::start(directory, Some(&kept), source_config(config))
         .with_context(|| format!("cluster.directory {}", directory.display()))?;
     let holder =
         HolderCommand { program: reexec::SELF.into(), args: vec![reexec::HOLDER.into()], state: config.state.clone() };
