@@ -15,7 +15,7 @@ use crate::launch::{await_ready, guard, run_last};
 use crate::namespaces::{PodNamespaceFds, reap};
 use crate::stdio::{self, Launched};
 use crate::wire::{Channel, Message};
-use crate::{devices, finish, stage};
+use crate::{finish, stage, terminal};
 
 /// The container that is joined.
 pub(crate) struct Joined<'a> {
@@ -74,8 +74,8 @@ fn join(container: &Joined<'_>) -> Result<(), Error> {
 }
 
 fn open_terminal(parent: &Channel) -> Result<OwnedFd, Error> {
-    let root = devices::own_root()?;
-    let (slave, master) = devices::terminal(root.as_fd())?;
+    let root = terminal::own_root()?;
+    let (slave, master) = terminal::open(root.as_fd())?;
     parent.send_terminal(&master)?;
     Ok(slave)
 }

@@ -13,7 +13,9 @@ use crate::cgroup::Hierarchies;
 use crate::error::Step;
 use crate::namespaces::{PodNamespaceFds, pivot_here, read_only};
 use crate::options::root_propagation;
-use crate::{devices, overlay, place, resolve};
+use crate::resolve::Target;
+use crate::view::View;
+use crate::{devices, overlay, place, terminal};
 
 /// Nothing that is mounted from here on reaches the node.
 pub(crate) fn detach() -> Result<(), Error> {
@@ -38,19 +40,20 @@ pub(crate) fn build(
     detach()?;
     move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step("attach the root file system")?;
     let root_fd = root.as_fd();
+    let view = View::new(root_fd, &spec.oci)?;
     for (mount, source) in spec.oci.mounts().iter().flatten().zip(sources) {
-        place::mount(root_fd, mount, source.as_ref(), hierarchies)?;
+        place::mount(&view, mount, source.as_ref(), hierarchies)?;
     }
     let linux = spec.oci.linux().as_ref();
     let asked = linux.and_then(|l| l.devices().as_deref()).unwrap_or_default();
-    devices::make(root_fd, asked, pod.user.is_some())?;
-    let terminal = spec.stdio.terminal.then(|| devices::terminal(root_fd)).transpose()?;
+    devices::make(&view, asked, pod.user.is_some())?;
+    let terminal = spec.stdio.terminal.then(|| terminal::open(root_fd)).transpose()?;
     if let Some((slave, _)) = &terminal {
-        devices::console(root_fd, slave)?;
+        terminal::console(&view, slave)?;
     }
     if let Some(process) = spec.oci.process() {
         // An image may name a working directory that it does not have.
-        drop(resolve::target(root_fd, process.cwd(), resolve::Target::Dir)?);
+        drop(view.target(process.cwd(), Target::Dir, "process.cwd")?);
     }
     place::verify_proc(root_fd, &spec.oci)?;
     for path in linux.and_then(|l| l.readonly_paths().as_ref()).into_iter().flatten() {

@@ -218,6 +218,8 @@ pub(crate) fn run_last(of: &Process, program: &[u8], terminal: bool, parent: &Ch
 pub(crate) fn guard(parent: &Channel, run: impl FnOnce() -> Result<i32, Error>) -> i32 {
     let prepared = process::set_dumpable(false).step("prctl").and_then(|()| {
         signal::reset();
+        // What is made gets the mode that it is made with: no name is looked up once more to set that.
+        rustix::process::umask(rustix::fs::Mode::empty());
         run()
     });
     prepared.unwrap_or_else(|error| {

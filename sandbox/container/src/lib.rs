@@ -29,6 +29,8 @@ mod shm;
 mod stage;
 mod stats;
 mod stdio;
+mod terminal;
+mod view;
 mod wire;
 
 pub use check::check;

@@ -93,6 +93,11 @@ impl Options {
         }
     }
 
+    /// What is mounted in it is mounted at its source as well.
+    pub fn shared(&self) -> bool {
+        self.own.propagation == MS_SHARED || self.all.propagation == MS_SHARED
+    }
+
     /// Attributes for fsmount: those of the mount itself.
     pub fn mount_flags(&self) -> u32 {
         u32::try_from(self.own.set).unwrap_or_default()

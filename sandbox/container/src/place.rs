@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use cofferdam_sys::mount::{Attributes, set_attributes};
 use oci_spec::runtime::{Mount, Spec};
-use rustix::fs::{CWD, FileType, OFlags, ResolveFlags, fstat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
@@ -17,7 +17,8 @@ use crate::cgroup::Hierarchies;
 use crate::error::Step;
 use crate::namespaces::read_only;
 use crate::options::Options;
-use crate::resolve::{PROC_MAGIC, Target, is_fs, open_in, target};
+use crate::resolve::{PROC_MAGIC, Target, is_fs, open_in, open_name};
+use crate::view::{View, missing};
 
 /// Files of procfs that other programs (lxcfs) may replace.
 const PROC_FILES: [&str; 10] = [
@@ -39,9 +40,10 @@ pub(crate) fn attach(tree: impl AsFd, at: impl AsFd, what: &Path) -> Result<(), 
     move_mount(tree, "", at, "", flags).step_at("mount at", what.display())
 }
 
-/// One mount of the spec.
+/// One mount of the spec. File systems of the container's own are left out where a volume that is mounted above them
+/// has no place for them: a volume at `/dev` without `mqueue`, as a node's may be.
 pub(crate) fn mount(
-    root: BorrowedFd<'_>,
+    view: &View<'_>,
     mount: &Mount,
     source: Option<&OwnedFd>,
     hierarchies: &Hierarchies,
@@ -52,20 +54,23 @@ pub(crate) fn mount(
         return Err(Error::refused(format!("mounts[{}].destination", destination.display()), "holds .."));
     }
     if let Some(source) = source {
-        return bind(root, &destination, source);
+        return bind(view, &destination, source);
     }
     match mount.typ().as_deref().unwrap_or_default() {
-        "cgroup" | "cgroup2" => cgroups(root, &destination, &options, hierarchies),
+        "cgroup" | "cgroup2" => cgroups(view, &destination, &options, hierarchies),
         kind @ ("proc" | "sysfs") => {
             // A link there would put them where the protection of their files does not look.
-            let at = real_dir(root, &destination)?;
-            attach(new_fs(kind, &options.data, options.mount_flags())?, at, &destination)
+            let at = real_dir(view, &destination)?;
+            let tree = new_fs(kind, &options.data, options.mount_flags())?;
+            attach(&tree, at, &destination)?;
+            view.adopt(tree)
         }
         kind @ ("tmpfs" | "devpts" | "mqueue" | "ramfs") => {
-            let at = target(root, &destination, Target::Dir)?;
+            let Some(at) = view.place_for_own(&destination)? else { return Ok(()) };
             let tree = new_fs(kind, &options.data, options.mount_flags())?;
             not_proc(&at, &destination)?;
-            attach(tree, at, &destination)
+            attach(&tree, at, &destination)?;
+            view.adopt(tree)
         }
         kind => {
             Err(Error::refused(format!("mounts[{}].type", destination.display()), format!("{kind:?} is not supported")))
@@ -73,9 +78,14 @@ pub(crate) fn mount(
     }
 }
 
-fn bind(root: BorrowedFd<'_>, destination: &Path, source: &OwnedFd) -> Result<(), Error> {
+fn bind(view: &View<'_>, destination: &Path, source: &OwnedFd) -> Result<(), Error> {
     let dir = FileType::from_raw_mode(fstat(source).step("look at a mount's source")?.st_mode) == FileType::Directory;
-    let at = target(root, destination, if dir { Target::Dir } else { Target::File })?;
+    let at = match view.find(destination, if dir { Target::Dir } else { Target::File })? {
+        Some(at) => at,
+        // The pod's own, which every container has: like the file systems beside it.
+        None if destination == Path::new("/dev/shm") => return Ok(()),
+        None => return Err(missing(&format!("mounts[{}]", destination.display()), destination)),
+    };
     if destination == Path::new("/proc") {
         if !is_fs(source, PROC_MAGIC) {
             return Err(Error::refused("mounts[/proc]", "only procfs can be mounted there"));
@@ -96,10 +106,10 @@ fn not_proc(at: &OwnedFd, destination: &Path) -> Result<(), Error> {
 }
 
 /// A directory reached without links, made if missing.
-fn real_dir(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Error> {
-    drop(target(root, path, Target::Dir)?);
+fn real_dir(view: &View<'_>, path: &Path) -> Result<OwnedFd, Error> {
+    drop(view.target(path, Target::Dir, &format!("mounts[{}]", path.display()))?);
     let flags = OFlags::PATH | OFlags::DIRECTORY;
-    match open_in(root, path, flags, ResolveFlags::NO_SYMLINKS) {
+    match open_in(view.root, path, flags, ResolveFlags::NO_SYMLINKS) {
         Err(Errno::LOOP) => {
             Err(Error::refused(format!("mounts[{}]", path.display()), "is a symbolic link in the image"))
         }
@@ -127,14 +137,17 @@ pub(crate) fn new_fs(kind: &str, data: &[(String, Option<String>)], flags: u32) 
 }
 
 /// The container's own view of its cgroups: a cgroup namespace's root.
-fn cgroups(root: BorrowedFd<'_>, at: &Path, options: &Options, hierarchies: &Hierarchies) -> Result<(), Error> {
+fn cgroups(view: &View<'_>, at: &Path, options: &Options, hierarchies: &Hierarchies) -> Result<(), Error> {
     let flags = options.mount_flags();
+    let Some(place) = view.place_for_own(at)? else { return Ok(()) };
+    not_proc(&place, at)?;
     if hierarchies.v2 {
-        return attach(new_fs("cgroup2", &[], flags)?, target(root, at, Target::Dir)?, at);
+        return attach(new_fs("cgroup2", &[], flags)?, place, at);
     }
     let data = [("mode".to_owned(), Some("755".to_owned()))];
     let tmpfs = new_fs("tmpfs", &data, flags & !1)?;
-    attach(&tmpfs, target(root, at, Target::Dir)?, at)?;
+    attach(&tmpfs, place, at)?;
+    view.adopt(&tmpfs)?;
     for hierarchy in &hierarchies.list {
         let name =
             hierarchy.controllers.iter().map(|c| c.strip_prefix("name=").unwrap_or(c)).collect::<Vec<_>>().join(",");
@@ -146,9 +159,9 @@ fn cgroups(root: BorrowedFd<'_>, at: &Path, options: &Options, hierarchies: &Hie
                 None => (c.clone(), None),
             })
             .collect();
-        let path = at.join(&name);
-        let dir = target(root, &path, Target::Dir)?;
-        attach(new_fs("cgroup", &data, flags)?, dir, &path)?;
+        mkdirat(&tmpfs, &name, Mode::from_raw_mode(0o755)).step_at("make the directory of the cgroups", &name)?;
+        let dir = open_name(&tmpfs, name.as_ref()).step_at("open the directory of the cgroups", &name)?;
+        attach(new_fs("cgroup", &data, flags)?, dir, &at.join(&name))?;
     }
     if flags & 1 != 0 {
         set_attributes(tmpfs.as_fd(), read_only(), false).step("make /sys/fs/cgroup read-only")?;

@@ -23,6 +23,8 @@ mod shared;
 mod user;
 #[path = "kernel/v2.rs"]
 mod v2;
+#[path = "kernel/volumes.rs"]
+mod volumes;
 
 use cofferdam_test_support::gate::forking_main;
 
@@ -37,5 +39,6 @@ fn main() {
         escape::CASES,
         oracle::CASES,
         v2::CASES,
+        volumes::CASES,
     ]);
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use cofferdam_sandbox::{ContainerRootfs, SandboxError};
 use cofferdam_sys::mount::{Attributes, NODEV, NOSUID, NOSYMFOLLOW, RDONLY, set_attributes};
-use rustix::fs::{CWD, Mode, OFlags, open};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -112,7 +112,8 @@ fn place(share: &Path, bind: &Bind) -> io::Result<()> {
     let recursive = if bind.recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | recursive;
     let tree = open_tree(CWD, &bind.mount.host, flags)?;
-    let directory = fs::metadata(&bind.mount.host)?.is_dir();
+    // Of what was opened, not of what has its name now.
+    let directory = FileType::from_raw_mode(fstat(&tree)?.st_mode) == FileType::Directory;
     let propagation = if bind.slave { SLAVE } else { PRIVATE };
     set_attributes(tree.as_fd(), Attributes { set: SAFE, propagation, ..Attributes::default() }, bind.recursive)?;
     let set = if bind.read_only == ReadOnly::No { 0 } else { RDONLY };

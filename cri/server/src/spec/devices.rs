@@ -26,7 +26,9 @@ pub(super) fn devices(config: &cri::ContainerConfig, privileged: bool, vm: bool)
     if privileged {
         devices.rules.push(LinuxDeviceCgroupBuilder::default().allow(true).access("rwm").build().map_err(builder)?);
         let nodes = if vm { Vec::new() } else { nodes_below(Path::new("/dev")) };
-        for path in nodes {
+        // What a volume has there is what its owner wants there.
+        let covered = |path: &Path| config.mounts.iter().any(|mount| path.starts_with(&mount.container_path));
+        for path in nodes.into_iter().filter(|path| !covered(path)) {
             devices.nodes.extend(node(&path, &path)?);
         }
     }
@@ -124,6 +126,13 @@ mod tests {
         assert_eq!((at("/dev/mine"), at("/dev/zero")), (vec![3], vec![3]));
         // A VM refuses them by name, so they have to be told to it.
         assert_eq!(devices(&config, true, true).unwrap().nodes.len(), 2);
+    }
+
+    #[test]
+    fn a_volume_stays_as_it_is_under_a_privileged_container() {
+        let volume = cri::Mount { container_path: "/dev".into(), ..Default::default() };
+        let config = cri::ContainerConfig { mounts: vec![volume], ..Default::default() };
+        assert!(devices(&config, true, false).unwrap().nodes.is_empty());
     }
 
     #[test]

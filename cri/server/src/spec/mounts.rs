@@ -1,8 +1,9 @@
-//! Mounts of a container: the defaults of every container, the pod's files, then those that kubelet asks for.
+//! Mounts of a container: the defaults of every container, the pod's files, those that kubelet asks for, by depth. So
+//! a volume at `/etc` or `/dev` leaves the pod's files, terminals and shared memory on top.
 //!
 //! In a VM the sandbox rewrites sources to guest paths; the list is the same.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::NamespaceMode;
@@ -15,21 +16,29 @@ pub(super) fn mounts(
     inputs: &ContainerInputs<'_>,
     security: &cri::LinuxContainerSecurityContext,
 ) -> Result<Vec<Mount>, SpecError> {
-    let asked: Vec<&Path> = inputs.config.mounts.iter().map(|m| Path::new(m.container_path.as_str())).collect();
-    let wanted = |path: &str| asked.contains(&Path::new(path));
-    let mut mounts = Vec::new();
-    for mount in defaults(inputs, security)?.into_iter().chain(pod_files(inputs)?).chain(image_volumes(inputs)?) {
-        if !wanted(&mount.destination().to_string_lossy()) {
-            mounts.push(mount);
-        }
-    }
-    // A mount over a parent must not hide one below it, whatever order kubelet lists them in.
-    let mut volumes = inputs.config.mounts.iter().enumerate().collect::<Vec<_>>();
-    volumes.sort_by_key(|(_, m)| Path::new(&m.container_path).components().count());
-    for (index, mount) in volumes {
+    let asked = &inputs.config.mounts;
+    let given = defaults(inputs, security)?.into_iter().chain(pod_files(inputs)?).chain(image_volumes(inputs)?);
+    let mut mounts: Vec<Mount> = given.filter(|mount| !replaced(mount.destination(), asked)).collect();
+    for (index, mount) in asked.iter().enumerate() {
         mounts.push(volume(index, mount, inputs)?);
     }
+    // A mount over a directory must not hide one below it, whoever asks for the two.
+    mounts.sort_by_key(|mount| depth(mount.destination()));
     Ok(mounts)
+}
+
+/// Whether a mount of every container makes way: to the one that is asked for at its place; and in a volume that shares
+/// its mounts with the node, where the node would get it as well.
+fn replaced(destination: &Path, asked: &[cri::Mount]) -> bool {
+    asked.iter().any(|mount| {
+        let path = Path::new(&mount.container_path);
+        let shared = mount.propagation() == cri::MountPropagation::PropagationBidirectional;
+        destination == path || (shared && destination.starts_with(path))
+    })
+}
+
+fn depth(path: &Path) -> usize {
+    path.components().filter(|part| matches!(part, Component::Normal(_))).count()
 }
 
 fn mount(destination: &str, typ: &str, source: impl Into<PathBuf>, options: &[&str]) -> Result<Mount, SpecError> {
@@ -112,4 +121,33 @@ fn id_mappings(mappings: &[cri::IdMapping]) -> Result<Vec<LinuxIdMapping>, SpecE
             .map_err(builder)
     };
     mappings.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(container_path: &str, propagation: cri::MountPropagation) -> cri::Mount {
+        cri::Mount { container_path: container_path.into(), propagation: propagation.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn a_volume_takes_the_place_of_what_every_container_has_there() {
+        let private = |path| [volume(path, cri::MountPropagation::PropagationPrivate)];
+        assert!(replaced(Path::new("/dev"), &private("/dev/")));
+        assert!(!replaced(Path::new("/dev/pts"), &private("/dev")));
+        assert!(!replaced(Path::new("/etc/hosts"), &private("/etc")));
+    }
+
+    #[test]
+    fn nothing_of_the_pod_is_mounted_where_the_node_would_see_it() {
+        let shared = [volume("/dev", cri::MountPropagation::PropagationBidirectional)];
+        assert!(replaced(Path::new("/dev/pts"), &shared));
+        assert!(!replaced(Path::new("/development"), &shared));
+    }
+
+    #[test]
+    fn depth_counts_names() {
+        assert_eq!(["/", "/etc", "//etc/./", "/etc/hosts"].map(|path| depth(Path::new(path))), [0, 1, 1, 2]);
+    }
 }
