@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::store::{Store, Usage};
 use crate::unpack::{Helper, Limits, Report, Unpacker};
@@ -43,16 +43,25 @@ enum Piece {
 /// A layer that is being written. Dropped before its end, it is undone; the ingest file stays.
 pub(crate) struct Writer {
     pieces: mpsc::Sender<Piece>,
-    thread: tokio::task::JoinHandle<Result<Usage, ImageError>>,
+    end: oneshot::Receiver<Result<Usage, ImageError>>,
 }
 
 impl Writer {
-    /// Starts with what the ingest file has.
-    pub fn start(shop: &Workshop, wanted: Wanted, ingest: Option<Ingest>) -> Self {
+    /// Starts with what the ingest file has. A slow registry holds a thread for long, so it has one of its own: those
+    /// of the runtime are for every request.
+    pub fn start(shop: &Workshop, wanted: Wanted, ingest: Option<Ingest>) -> Result<Self, ImageError> {
         let (pieces, incoming) = mpsc::channel(AHEAD);
+        let (done, end) = oneshot::channel();
         let shop = shop.clone();
-        let thread = tokio::task::spawn_blocking(move || write(&shop, &wanted, ingest, Incoming::Pieces(incoming)));
-        Writer { pieces, thread }
+        let work = move || {
+            // Nobody waits any more: it was given up.
+            let _ = done.send(write(&shop, &wanted, ingest, Incoming::Pieces(incoming)));
+        };
+        std::thread::Builder::new()
+            .name("layer".into())
+            .spawn(work)
+            .map_err(|e| ImageError::io("start a thread for a layer", e))?;
+        Ok(Writer { pieces, end })
     }
 
     /// Hands over the next bytes. False: the layer has failed, and `finish` says why.
@@ -65,7 +74,7 @@ impl Writer {
         // A thread that has ended says by its result why.
         let _ = self.pieces.send(Piece::End).await;
         drop(self.pieces);
-        self.thread.await.unwrap_or_else(|e| Err(ImageError::Failed(format!("unpack: {e}"))))
+        self.end.await.unwrap_or_else(|e| Err(ImageError::Failed(format!("unpack: {e}"))))
     }
 }
 

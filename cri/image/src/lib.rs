@@ -27,10 +27,12 @@ pub mod fuzzing;
 mod layer;
 mod manifest;
 mod names;
+mod pace;
 mod pull;
 mod registry;
 mod rootfs;
 mod service;
+mod slots;
 mod store;
 mod unpack;
 

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::{StreamExt, TryStreamExt, stream};
 use oci_spec::distribution::Reference;
-use tokio::sync::Semaphore;
 
 use crate::flights::Flights;
 use crate::layer::Workshop;
 use crate::manifest::{Descriptor, Document, Manifest};
 use crate::registry::{Auth, Repository, endpoints};
+use crate::slots::{Share, Slots};
 use crate::store::{ImageRecord, Usage};
 use crate::{ImageError, download, manifest, names};
 
@@ -40,19 +40,27 @@ pub(crate) struct Puller {
     registry_config_path: PathBuf,
     stall_timeout: Duration,
     layers: Flights<LayerKey, Usage>,
-    /// Layers at a time: each has a process with two busy threads.
-    slots: Semaphore,
+    /// Layers being worked on at a time: each has a process with two busy threads.
+    slots: Slots,
 }
+
+/// Layers of one image that are fetched at a time.
+const SIDE_BY_SIDE: usize = 3;
 
 impl Puller {
     pub fn new(shop: Workshop, registry_config_path: PathBuf, stall_timeout: Duration) -> Self {
         let slots = std::thread::available_parallelism().map_or(2, usize::from) + 1;
-        Puller { shop, registry_config_path, stall_timeout, layers: Flights::default(), slots: Semaphore::new(slots) }
+        Puller { shop, registry_config_path, stall_timeout, layers: Flights::default(), slots: Slots::new(slots) }
     }
 }
 
-/// Pulls an image.
-pub(crate) async fn pull(puller: Arc<Puller>, reference: Reference, auth: Auth) -> Result<PulledImage, ImageError> {
+/// Pulls an image, on the account of a tenant.
+pub(crate) async fn pull(
+    puller: Arc<Puller>,
+    tenant: String,
+    reference: Reference,
+    auth: Auth,
+) -> Result<PulledImage, ImageError> {
     let endpoints = endpoints(&puller.registry_config_path, reference.registry())?;
     let credentials = auth.for_registry(reference.registry())?;
     let repository = Arc::new(Repository::new(endpoints, &reference, &credentials, puller.stall_timeout)?);
@@ -63,7 +71,9 @@ pub(crate) async fn pull(puller: Arc<Puller>, reference: Reference, auth: Auth) 
     let diff_ids = image.rootfs().diff_ids().clone();
     let held = diff_ids.iter().filter_map(|d| names::hex_of(d).ok()).map(str::to_owned);
     let hold = puller.shop.store.hold(held.chain([manifest.config.digest.clone()]).collect());
-    let layers = layers(&puller, &repository, &auth, &reference, &manifest.layers, &diff_ids).await?;
+    let order = Order { share: Share { tenant, image: reference.whole() }, auth, reference };
+    let layers = layers(&puller, &repository, &order, &manifest.layers, &diff_ids).await?;
+    let reference = order.reference;
     let record = ImageRecord {
         id: manifest.config.digest.clone(),
         repo_tags: names::repo_tag(&reference).into_iter().collect(),
@@ -96,34 +106,40 @@ async fn resolve(repository: &Repository, wanted: &str) -> Result<(String, Manif
     }
 }
 
-/// All layers, the largest first, so that the last one is not what all wait for.
+/// Who wants which image, and may see it.
+struct Order {
+    share: Share,
+    auth: Auth,
+    reference: Reference,
+}
+
+/// All layers, the largest first, so that the last one is not what all wait for. The first that fails ends the others.
 async fn layers(
     puller: &Arc<Puller>,
     repository: &Arc<Repository>,
-    auth: &Auth,
-    reference: &Reference,
+    order: &Order,
     blobs: &[Descriptor],
     diff_ids: &[String],
 ) -> Result<Vec<(String, Usage)>, ImageError> {
-    let mut order: Vec<usize> = (0..blobs.len()).collect();
-    order.sort_by_key(|i| std::cmp::Reverse(blobs[*i].size));
-    let fetch = order.into_iter().map(|i| {
+    let mut by_size: Vec<usize> = (0..blobs.len()).collect();
+    by_size.sort_by_key(|i| std::cmp::Reverse(blobs[*i].size));
+    let fetch = by_size.into_iter().map(|i| {
         let key = LayerKey {
-            repository: format!("{}/{}", reference.registry(), reference.repository()),
-            auth: auth.clone(),
+            repository: format!("{}/{}", order.reference.registry(), order.reference.repository()),
+            auth: order.auth.clone(),
             digest: blobs[i].digest.clone(),
             diff_id: diff_ids[i].clone(),
         };
-        layer(puller, repository, key, blobs[i].clone())
+        layer(puller, repository, key, order.share.clone(), blobs[i].clone())
     });
-    // All are waited for: what is still being written must stay held.
-    join_all(fetch).await.into_iter().collect()
+    stream::iter(fetch).buffer_unordered(SIDE_BY_SIDE).try_collect().await
 }
 
 async fn layer(
     puller: &Arc<Puller>,
     repository: &Arc<Repository>,
     key: LayerKey,
+    share: Share,
     blob: Descriptor,
 ) -> Result<(String, Usage), ImageError> {
     let hex = names::hex_of(&key.diff_id)?.to_owned();
@@ -132,8 +148,7 @@ async fn layer(
     }
     let (worker, repository, diff_id) = (puller.clone(), repository.clone(), key.diff_id.clone());
     let work = move || async move {
-        let _slot = worker.slots.acquire().await.map_err(|e| ImageError::Failed(e.to_string()))?;
-        download::layer(&worker.shop, &repository, &blob, &diff_id).await
+        download::layer(&worker.shop, (&worker.slots, &share), &repository, &blob, &diff_id).await
     };
     Ok((hex, puller.layers.run(key, work).await?))
 }

@@ -27,7 +27,8 @@ pub struct ImageConfig {
     pub helper: Helper,
     /// What a layer may need.
     pub limits: Limits,
-    /// Longest wait for a registry's next bytes; [`ImageConfig::STALL_TIMEOUT`] is usual.
+    /// Longest wait for a registry's answer, and the window over which the rate of its bodies is judged;
+    /// [`ImageConfig::STALL_TIMEOUT`] is usual.
     pub stall_timeout: Duration,
     /// References that are never removed, in any form.
     pub pinned: Vec<String>,
@@ -70,17 +71,26 @@ impl ImageService {
         Ok(ImageService(Arc::new(Inner { shop, puller, pulls: Flights::default(), pinned })))
     }
 
-    /// Pulls an image. Equal pulls share one download, which goes on when the caller gives up.
+    /// Pulls an image on nobody's account. Equal pulls share one download, which ends when all callers give up; what
+    /// was fetched by then is where the next one begins.
     ///
     /// # Errors
     /// `Unavailable`: no endpoint answers in time. `NotFound`, `Denied`: the registry says so. `Invalid`: what it gives
     /// is not what the digests say, or no image for this machine.
     pub async fn pull(&self, reference: &str, auth: Option<Auth>) -> Result<PulledImage, ImageError> {
+        self.pull_for("", reference, auth).await
+    }
+
+    /// The same on the account of a tenant: those who pull at the same time have equal shares of the node.
+    ///
+    /// # Errors
+    /// See [`ImageService::pull`].
+    pub async fn pull_for(&self, tenant: &str, reference: &str, auth: Option<Auth>) -> Result<PulledImage, ImageError> {
         let parsed = names::parse(reference)?;
         let auth = auth.unwrap_or_default();
         let key = PullKey { reference: parsed.whole(), auth: auth.clone() };
-        let puller = self.0.puller.clone();
-        let pulled = self.0.pulls.run(key, move || pull(puller, parsed, auth)).await;
+        let (puller, tenant) = (self.0.puller.clone(), tenant.to_owned());
+        let pulled = self.0.pulls.run(key, move || pull(puller, tenant, parsed, auth)).await;
         pulled.map_err(|e| e.context(format!("pull {reference:?}")))
     }
 

@@ -57,8 +57,9 @@ pub struct DiskUsage {
 /// Images, and the writable layers of containers. What only reads does not block.
 #[async_trait]
 pub trait Images: Send + Sync {
-    /// Pulls an image and answers its id. Equal pulls share one download, which goes on when the caller gives up.
-    async fn pull(&self, reference: &str, auth: Option<AuthConfig>) -> Result<String, ImagesError>;
+    /// Pulls an image on a tenant's account and answers its id. Equal pulls share one download, which ends when nobody
+    /// waits for it any more.
+    async fn pull(&self, tenant: &str, reference: &str, auth: Option<AuthConfig>) -> Result<String, ImagesError>;
 
     /// All images.
     fn list(&self) -> Vec<StoredImage>;

@@ -14,8 +14,8 @@ pub struct NodeImages(pub Arc<ImageService>);
 
 #[async_trait]
 impl Images for NodeImages {
-    async fn pull(&self, reference: &str, auth: Option<AuthConfig>) -> Result<String, ImagesError> {
-        Ok(self.0.pull(reference, auth.map(credentials)).await.map_err(error)?.id)
+    async fn pull(&self, tenant: &str, reference: &str, auth: Option<AuthConfig>) -> Result<String, ImagesError> {
+        Ok(self.0.pull_for(tenant, reference, auth.map(credentials)).await.map_err(error)?.id)
     }
 
     fn list(&self) -> Vec<StoredImage> {

@@ -9,6 +9,7 @@ use cofferdam_cri_api::v1::image_service_server::ImageServiceServer;
 use cofferdam_cri_api::v1::runtime_service_server::RuntimeServiceServer;
 use cofferdam_cri_server::{Backend, ImageServer, RuntimeServer};
 use cofferdam_streaming::StreamServer;
+use futures::TryStreamExt as _;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 use tokio::sync::watch;
@@ -16,6 +17,8 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
+use super::deadline::DeadlineLayer;
+use super::http2::AnyAuthority;
 use super::socket;
 use crate::admin::AdminService;
 use crate::daemon::Daemon;
@@ -41,7 +44,7 @@ pub async fn start(daemon: &Arc<Daemon>) -> anyhow::Result<Serving> {
     runtime.set_stream_server(streams.with_context(|| format!("streaming.address {address}"))?);
     let listener = socket::listen(&daemon.config.socket)?;
     listener.set_nonblocking(true)?;
-    let incoming = UnixListenerStream::new(UnixListener::from_std(listener)?);
+    let incoming = UnixListenerStream::new(UnixListener::from_std(listener)?).map_ok(AnyAuthority::new);
     let (stop, mut stopped) = watch::channel(false);
     let cri = RuntimeServiceServer::new(RuntimeServer(runtime.clone()))
         .max_decoding_message_size(MESSAGE)
@@ -50,7 +53,7 @@ pub async fn start(daemon: &Arc<Daemon>) -> anyhow::Result<Serving> {
         .max_decoding_message_size(MESSAGE)
         .max_encoding_message_size(MESSAGE);
     let admin = AdminServer::new(AdminService::new(daemon.clone())).max_decoding_message_size(MESSAGE);
-    let served = Server::builder().add_service(cri).add_service(images).add_service(admin);
+    let served = Server::builder().layer(DeadlineLayer).add_service(cri).add_service(images).add_service(admin);
     let task = tokio::spawn(served.serve_with_incoming_shutdown(incoming, async move {
         // A dropped sender is the end as well.
         let _ = stopped.wait_for(|stop| *stop).await;

@@ -5,10 +5,12 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RANGE, WWW_AUTHENTICATE};
 use reqwest::{Certificate, Client, Response, StatusCode, Url};
 use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use super::auth::{Challenge, Credentials, basic, challenge};
 use super::hosts::Endpoint;
 use crate::ImageError;
+use crate::pace::Pace;
 
 /// How often one request is tried, and the pause before the second try, which doubles.
 const TRIES: u32 = 4;
@@ -193,14 +195,22 @@ impl From<ImageError> for Failure {
     }
 }
 
-/// Reads a body of at most `max` bytes.
+/// Reads a body of at most `max` bytes, which must come at some pace.
 pub(crate) async fn bounded(mut response: Response, max: usize, stall: Duration) -> Result<Vec<u8>, ImageError> {
     let url = response.url().clone();
-    let mut all = Vec::new();
+    let (mut all, mut pace) = (Vec::new(), Pace::new(stall));
     loop {
-        let next = tokio::time::timeout(stall, response.chunk()).await;
-        let next =
-            next.map_err(|_| ImageError::Unavailable(format!("{url}: no byte for {} s", stall.as_secs_f32())))?;
+        let begun = Instant::now();
+        let next = timeout(pace.patience(), response.chunk()).await;
+        let came = match &next {
+            Ok(Ok(Some(chunk))) => chunk.len(),
+            _ => 0,
+        };
+        pace.note(begun.elapsed(), came);
+        if let Some(why) = pace.slow() {
+            return Err(ImageError::Unavailable(format!("{url}: {why}")));
+        }
+        let next = next.map_err(|_| ImageError::Unavailable(format!("{url}: no byte in time")))?;
         let Some(chunk) = next.map_err(|e| ImageError::Unavailable(format!("{url}: {}", chain(&e))))? else {
             return Ok(all);
         };

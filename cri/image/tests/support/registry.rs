@@ -25,6 +25,8 @@ pub enum Fault {
     Break(usize),
     /// Nothing comes after so many bytes.
     Stall(usize),
+    /// So many bytes at once, then nothing for so long, and so on.
+    Trickle(usize, Duration),
     /// An error.
     Status(u16),
     /// Other content of the same length.
@@ -203,6 +205,14 @@ fn content(mut bytes: Vec<u8>, range: &str, fault: Option<Fault>) -> Response<Bo
         Some(Fault::Stall(n)) => {
             let parts = futures::stream::iter([Ok(Frame::data(Bytes::from(bytes[..n].to_vec())))])
                 .chain(futures::stream::pending());
+            StreamBody::new(parts).boxed_unsync()
+        }
+        Some(Fault::Trickle(n, pause)) => {
+            let pieces: Vec<_> = bytes.chunks(n).map(Bytes::copy_from_slice).collect();
+            let parts = futures::stream::iter(pieces).then(move |piece| async move {
+                tokio::time::sleep(pause).await;
+                Ok(Frame::data(piece))
+            });
             StreamBody::new(parts).boxed_unsync()
         }
         _ => Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed_unsync(),

@@ -1,13 +1,28 @@
 //! PullImage.
 
 use cofferdam_cri_api::v1 as cri;
+use futures::FutureExt as _;
 
 use crate::error::Error;
 use crate::runtime::Runtime;
 
-/// The RPC may be given up and repeated: equal pulls share one download.
+/// The RPC may be given up and repeated: equal pulls share one download, and what was fetched is kept for a day.
 pub(super) async fn pull(runtime: &Runtime, request: cri::PullImageRequest) -> Result<cri::PullImageResponse, Error> {
     let reference = request.image.map(|i| i.image).filter(|i| !i.is_empty());
     let reference = reference.ok_or_else(|| Error::Invalid("image.image: is empty".into()))?;
-    Ok(cri::PullImageResponse { image_ref: runtime.node.images.pull(&reference, request.auth).await? })
+    let metadata = request.sandbox_config.and_then(|config| config.metadata);
+    let account = account(runtime, &metadata.map(|m| m.namespace).unwrap_or_default());
+    Ok(cri::PullImageResponse { image_ref: runtime.node.images.pull(&account, &reference, request.auth).await? })
+}
+
+/// On whose account a pull is made. It only divides the node's time, so nothing waits for a namespace that is not known
+/// yet: such a one has an account of its own. Clients that name no pod have one together.
+fn account(runtime: &Runtime, namespace: &str) -> String {
+    if namespace.is_empty() {
+        return String::new();
+    }
+    match runtime.node.tenants.resolve(namespace).now_or_never() {
+        Some(Ok(tenant)) => format!("tenant {}", tenant.name),
+        _ => format!("namespace {namespace}"),
+    }
 }

@@ -20,7 +20,7 @@ fn image() -> StoredImage {
 
 #[async_trait]
 impl Images for Fake {
-    async fn pull(&self, _: &str, _: Option<AuthConfig>) -> Result<String, ImagesError> {
+    async fn pull(&self, _: &str, _: &str, _: Option<AuthConfig>) -> Result<String, ImagesError> {
         Ok(ID.into())
     }
 
