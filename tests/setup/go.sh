@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the real clients (Go) once and keeps them outside the tree, by version.
-# usage: go.sh [cri-tools|critest|kubelet|kubectl|control-plane|agnhost|coredns|e2e|cri-api|containerd|runc]...   (default: cri-tools kubelet cri-api)
+# usage: go.sh [cri-tools|critest|kubelet|kubectl|control-plane|agnhost|coredns|e2e|cri-api|containerd|containerd-seccomp|runc]...   (default: cri-tools kubelet cri-api)
 # Each group prints the absolute path of what it made, one a line; what is there already is not built again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -170,6 +170,15 @@ for group in "$@"; do
     runc)
         dir=$(peer_module runc "$RUNC_VERSION" github.com/opencontainers/runc)
         build "$dir" "$tools/runc-$RUNC_VERSION/runc" github.com/opencontainers/runc -tags seccomp ;;
+    containerd-seccomp) # the source of its default profile
+        out=$tools/containerd-$CONTAINERD_VERSION/seccomp_default.go
+        if [[ ! -f $out ]]; then
+            module=github.com/containerd/containerd/v2
+            dir=$("$go" mod download -json "$module@$CONTAINERD_VERSION" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+            mkdir -p "$(dirname "$out")"
+            install -m 0644 "$dir/contrib/seccomp/seccomp_default.go" "$out"
+        fi
+        echo "$out" ;;
     cri-api)
         out=$tools/cri-api-$CRI_API_VERSION/api.proto
         if [[ ! -f $out ]]; then

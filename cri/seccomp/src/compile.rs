@@ -6,6 +6,7 @@ use std::io::{Read, Seek};
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 
 use crate::profile::{Profile, When};
+use crate::prologue;
 
 /// libseccomp refused something.
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +44,11 @@ pub(crate) fn compile(profile: &Profile) -> Result<Vec<u8>, CompileError> {
             filter.add_rule(ScmpAction::Errno(ENOSYS), call).map_err(step("add rule"))?;
         }
     }
-    export(&filter)
+    let program = export(&filter)?;
+    Ok(prologue::before(&program, &|name| profile.allow.contains(name)))
 }
 
-/// A call that this libseccomp does not know cannot be allowed: it stays denied.
+/// A call that this libseccomp does not know cannot be allowed by name: the prologue has the numbers of the newer ones.
 fn allow(filter: &mut ScmpFilterContext, name: &str, arguments: &[ScmpArgCompare]) -> Result<(), CompileError> {
     let Ok(call) = ScmpSyscall::from_name(name) else { return Ok(()) };
     let added = if arguments.is_empty() {
@@ -63,8 +65,6 @@ fn comparison(when: When) -> ScmpArgCompare {
             ScmpArgCompare::new(argument, ScmpCompareOp::MaskedEqual(mask), value)
         }
         When::Equal { argument, value } => ScmpArgCompare::new(argument, ScmpCompareOp::Equal, value),
-        When::Below { argument, value } => ScmpArgCompare::new(argument, ScmpCompareOp::Less, value),
-        When::Above { argument, value } => ScmpArgCompare::new(argument, ScmpCompareOp::Greater, value),
     }
 }
 

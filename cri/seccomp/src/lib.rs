@@ -5,6 +5,7 @@
 
 mod compile;
 mod profile;
+mod prologue;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -36,21 +37,6 @@ impl Seccomp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_profile_compiles_to_whole_instructions() {
-        let program = Seccomp::default().runtime_default(&[]).unwrap();
-        assert!(program.len() > 8 && program.len() % 8 == 0);
-    }
-
-    #[test]
-    fn a_capability_opens_its_calls_and_no_others() {
-        let seccomp = Seccomp::default();
-        let plain = seccomp.runtime_default(&[]).unwrap();
-        let admin = seccomp.runtime_default(&["CAP_SYS_ADMIN".into()]).unwrap();
-        assert_ne!(plain, admin);
-        assert_eq!(plain, seccomp.runtime_default(&["CAP_CHOWN".into()]).unwrap());
-    }
-}
+mod peer;
+#[cfg(test)]
+mod tests;

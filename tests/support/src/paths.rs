@@ -52,6 +52,11 @@ pub fn containerd_path() -> Result<PathBuf> {
     tool(&format!("{dir}/containerd"), "containerd")
 }
 
+/// The source of containerd's default seccomp profile.
+pub fn containerd_seccomp() -> Result<PathBuf> {
+    tool(&format!("containerd-{}/seccomp_default.go", version("CONTAINERD_VERSION")?), "containerd-seccomp")
+}
+
 /// runc.
 pub fn runc_path() -> Result<PathBuf> {
     tool(&format!("runc-{}/runc", version("RUNC_VERSION")?), "runc")

@@ -50,8 +50,8 @@ pub fn claim(config: &Config) -> anyhow::Result<Node> {
     if !rustix::process::geteuid().is_root() {
         bail!("cofferdam serve needs root");
     }
-    // Whatever it was started with: a container's user reads the pod's files, which are made 0644 in directories that say
-    // who may pass.
+    // Whatever it was started with: a container's user reads the pod's files, which are made 0644 in directories that
+    // say who may pass.
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     let locks = [lock("root", &config.root)?, lock("state", &config.state)?];
     socket::check(&config.socket)?;
