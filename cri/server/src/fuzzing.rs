@@ -54,6 +54,7 @@ fn assemble(
         rootfs: ContainerRootfs { lower: Vec::new(), upper: "/upper".into(), work: "/work".into() },
         seccomp: Vec::new(),
         pod_dir: &sandbox.dir,
+        files_dir: &sandbox.dir,
         volume_dir: "/var/lib/cofferdam/volumes/container".into(),
     };
     Ok(spec::container_spec(&inputs)?.0)

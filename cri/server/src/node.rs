@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_netpolicy::PolicyEngine;
-use cofferdam_sandbox::{PodNetwork, SandboxFactory, SandboxKind};
+use cofferdam_sandbox::{FILES_DIR, PodNetwork, SandboxFactory, SandboxKind};
 use cofferdam_seccomp::Seccomp;
 use cofferdam_store::Store;
 use cofferdam_tenant::TenantRegistry;
@@ -79,6 +79,13 @@ impl Node {
     /// `STATE/pods/ID`: the files of a pod.
     pub fn pod_dir(&self, id: &str) -> PathBuf {
         self.settings.state.join("pods").join(id)
+    }
+
+    /// `STATE/pods/ID/etc`: the files that the pod's containers find in /etc. A pod that an earlier release made has
+    /// them in its directory itself.
+    pub fn files_dir(&self, id: &str) -> PathBuf {
+        let (pod, own) = (self.pod_dir(id), self.pod_dir(id).join(FILES_DIR));
+        if own.is_dir() { own } else { pod }
     }
 
     /// `ROOT/volumes/ID`: the volumes that a container's image declares.

@@ -1,7 +1,9 @@
 //! The pod CIDRs of UpdateRuntimeConfig, kept in STATE: kubelet sends them once, not again to a restarted daemon. After
 //! a reboot they are gone, and kubelet, started anew, sends them.
 
-use std::io;
+use std::fs::{OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
@@ -13,7 +15,9 @@ const FILE: &str = "pod-cidrs";
 pub(crate) fn save(state: &Path, cidrs: &[IpNetwork]) -> io::Result<()> {
     let (path, part) = (state.join(FILE), state.join(format!("{FILE}.part")));
     let lines: String = cidrs.iter().map(|cidr| format!("{cidr}\n")).collect();
-    std::fs::write(&part, lines)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(lines.as_bytes())?;
     std::fs::rename(part, path)
 }
 

@@ -1,6 +1,8 @@
 //! Where the records are kept: a redb file.
 
 use std::collections::BTreeMap;
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
@@ -43,6 +45,7 @@ impl File {
     /// It is in use, damaged, or from a newer release.
     pub fn open(path: &Path) -> Result<File, StoreError> {
         let failed = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
+        private(path).map_err(|e| failed(e.to_string()))?;
         let db = Database::create(path).map_err(|e| failed(e.to_string()))?;
         check_schema(&db, path).map_err(|e| match e {
             StoreError::Write(reason) => failed(reason),
@@ -81,6 +84,13 @@ impl Disk for File {
         }
         result
     }
+}
+
+/// Makes the file if there is none, and in any case readable for its owner only: records hold what pods are told, such
+/// as passwords in their environment.
+fn private(path: &Path) -> std::io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))
 }
 
 fn check_schema(db: &Database, path: &Path) -> Result<(), StoreError> {

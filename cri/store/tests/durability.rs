@@ -145,3 +145,17 @@ async fn on_a_full_disk_ends_are_published_and_written_once_there_is_room() {
     let store = wait_open(&path);
     assert_eq!(store.sandboxes.list().iter().map(|s| s.reason()).collect::<Vec<_>>(), ["died"]);
 }
+
+#[tokio::test]
+async fn nobody_but_the_owner_reads_the_records() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    drop(File::open(&path).unwrap());
+    assert_eq!(mode(), 0o600);
+    // As a release before this one left it.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    drop(File::open(&path).unwrap());
+    assert_eq!(mode(), 0o600);
+}

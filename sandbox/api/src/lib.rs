@@ -24,4 +24,4 @@ pub use error::{NetworkError, SandboxError};
 pub use network::{Lease, LinkEnd, NetworkAttachment, PodLink, PodNetwork};
 pub use pod::{ByteStreams, PodClient, PodEvent, Reader, Streams, Writer};
 pub use sandbox::{Attachment, ProcessIdentity, Recovered, Sandbox, SandboxFactory, SandboxRecord};
-pub use spec::{SandboxSpec, VmSize};
+pub use spec::{FILES_DIR, SandboxSpec, VmSize};

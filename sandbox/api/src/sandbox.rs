@@ -7,7 +7,7 @@
 //! `stop` and `remove` are idempotent, and `SandboxFactory::remove_leftovers` undoes a `create` that was cut off
 //! anywhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -78,6 +78,10 @@ pub trait SandboxFactory: Send + Sync {
 
     /// Refuses early, before anything is allocated, what this kind cannot give.
     fn check(&self, spec: &SandboxSpec) -> Result<(), SandboxError>;
+
+    /// Makes `dir`, which lies in the directory of a sandbox to come, a place that holds this many bytes and no more,
+    /// for files that its containers may write. Gone with what [`SandboxFactory::remove_leftovers`] removes.
+    async fn bound_files(&self, dir: &Path, bytes: u64) -> Result<(), SandboxError>;
 
     /// Cgroups, namespaces, directories and the shim. Packets cannot flow yet, and containers not run.
     /// On error nothing is left.

@@ -7,6 +7,9 @@ use cofferdam_pod_api::PodNamespaces;
 use cofferdam_tenant::SandboxKind;
 use serde::{Deserialize, Serialize};
 
+/// Below the directory of a sandbox: what its containers find in /etc (resolv.conf, hosts, hostname).
+pub const FILES_DIR: &str = "etc";
+
 /// Everything a sandbox factory needs; written to the store before anything is allocated, so that recovery can undo it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SandboxSpec {

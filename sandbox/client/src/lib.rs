@@ -11,6 +11,7 @@ mod binary;
 mod blocking;
 mod client;
 mod death;
+pub mod files;
 pub mod identity;
 mod incoming;
 mod launch;

@@ -1,9 +1,10 @@
 //! Makes and recovers namespace sandboxes.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_pod_client::{Adopted, Launcher, blocking};
+use cofferdam_pod_client::{Adopted, Launcher, blocking, files};
 use cofferdam_sandbox::{Recovered, Sandbox, SandboxError, SandboxFactory, SandboxKind, SandboxRecord, SandboxSpec};
 
 use crate::sandbox::NamespaceSandbox;
@@ -46,6 +47,14 @@ impl SandboxFactory for NamespaceFactory {
 
     fn check(&self, spec: &SandboxSpec) -> Result<(), SandboxError> {
         plan::check(spec)
+    }
+
+    async fn bound_files(&self, dir: &Path, bytes: u64) -> Result<(), SandboxError> {
+        let dir = dir.to_owned();
+        blocking(move || {
+            files::bound(&dir, bytes).map_err(|error| SandboxError::failed(format!("mount {}", dir.display()), error))
+        })
+        .await
     }
 
     async fn create(&self, spec: &SandboxSpec) -> Result<Arc<dyn Sandbox>, SandboxError> {

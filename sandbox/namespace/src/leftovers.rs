@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cofferdam_pod_api::{EXITS_FILE, read_slots};
 use cofferdam_pod_client::{cgroup, identity};
-use cofferdam_sandbox::{ProcessIdentity, SandboxError, SandboxSpec};
+use cofferdam_sandbox::{FILES_DIR, ProcessIdentity, SandboxError, SandboxSpec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -63,9 +63,11 @@ pub(crate) fn forget(spec: &SandboxSpec) -> Result<(), SandboxError> {
             _ => {}
         }
     }
-    match fs::remove_dir(spec.dir.join("shm")) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
+    for name in ["shm", FILES_DIR] {
+        match fs::remove_dir(spec.dir.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
     }
     cgroups::forget(spec).map_err(failed)
 }

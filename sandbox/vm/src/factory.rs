@@ -2,11 +2,12 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cofferdam_pod_api::{ShimConfig, ShimKind};
-use cofferdam_pod_client::{Adopted, Launcher, blocking, cgroup};
+use cofferdam_pod_client::{Adopted, Launcher, blocking, cgroup, files};
 use cofferdam_sandbox::{
     ContainerExit, Recovered, Sandbox, SandboxError, SandboxFactory, SandboxKind, SandboxRecord, SandboxSpec,
 };
@@ -150,6 +151,14 @@ impl SandboxFactory for VmFactory {
             tracing::warn!(%error, sandbox = spec.id, "undoing a sandbox");
         }
         made
+    }
+
+    async fn bound_files(&self, dir: &Path, bytes: u64) -> Result<(), SandboxError> {
+        let dir = dir.to_owned();
+        blocking(move || {
+            files::bound(&dir, bytes).map_err(|error| SandboxError::failed(format!("mount {}", dir.display()), error))
+        })
+        .await
     }
 
     async fn recover(&self, spec: &SandboxSpec, record: Option<&SandboxRecord>) -> Result<Recovered, SandboxError> {

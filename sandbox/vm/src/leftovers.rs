@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use cofferdam_pod_client::{cgroup, identity};
-use cofferdam_sandbox::{ProcessIdentity, SandboxError, SandboxRecord, SandboxSpec};
+use cofferdam_pod_client::{cgroup, files, identity};
+use cofferdam_sandbox::{FILES_DIR, ProcessIdentity, SandboxError, SandboxRecord, SandboxSpec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -47,6 +47,7 @@ pub(crate) fn unmount(spec: &SandboxSpec) -> Result<(), SandboxError> {
     if Path::new(&spec.cgroup).file_name().is_some_and(|name| name == spec.id.as_str()) {
         cgroup::remove(&spec.cgroup).map_err(failed("remove the pod's cgroup"))?;
     }
+    files::release(&spec.dir.join(FILES_DIR)).map_err(failed("unmount the pod's files"))?;
     share::remove(&boot::share(spec))
 }
 

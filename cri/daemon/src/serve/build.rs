@@ -35,7 +35,7 @@ pub async fn build(config: Config, node: &Node) -> anyhow::Result<Daemon> {
         pod_cidrs: pod_cidrs.clone(),
     })?);
     cgroups::make(cgroup_root(&config))?;
-    std::fs::create_dir_all(config.state.join(files::PODS)).context("make the pods' directory")?;
+    files::private_dir(&config.state.join(files::PODS)).context("make the pods' directory")?;
     let policy = policy::start(&config, pod_cidrs)?;
     let system_namespaces = config.tenant.system_namespaces.iter().cloned().collect();
     let refresher = policy.source.refresher();

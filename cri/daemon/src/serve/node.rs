@@ -1,8 +1,8 @@
 //! What the daemon takes for itself on the node before it touches anything: root and state, the network namespace,
 //! limits.
 
-use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ const INHERITED: Duration = Duration::from_secs(2);
 /// flock on the directory itself: it needs no file, and ends with the process.
 fn lock(key: &str, dir: &Path) -> anyhow::Result<File> {
     let named = || format!("{key} {}", dir.display());
-    DirBuilder::new().recursive(true).mode(0o711).create(dir).with_context(named)?;
+    files::private_dir(dir).with_context(named)?;
     let file = File::open(dir).with_context(named)?;
     let deadline = Instant::now() + INHERITED;
     while matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) && Instant::now() < deadline {

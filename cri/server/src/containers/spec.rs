@@ -61,6 +61,7 @@ impl Containers {
             rootfs,
             seccomp: self.seccomp(&entry.config)?,
             pod_dir: &self.node.pod_dir(&pod.spec.id),
+            files_dir: &self.node.files_dir(&pod.spec.id),
             volume_dir: self.node.volume_dir(&entry.id),
         };
         Ok(spec::container_spec(&inputs)?)

@@ -126,7 +126,7 @@ impl Creation for PodCreation<'_> {
         match step {
             PodStep::Record => Ok(self.pods.table.put(self.entry.clone()).await?),
             PodStep::Addresses => self.addresses().await,
-            PodStep::Files => files::write(&self.entry.spec, self.lease().as_ref()).await,
+            PodStep::Files => self.files().await,
             PodStep::Rules => self.rules().await,
             PodStep::Sandbox => self.sandbox().await,
             PodStep::Limits => self.limits().await,
@@ -174,6 +174,12 @@ impl PodCreation<'_> {
         }
         self.made().lease = Some(lease);
         Ok(())
+    }
+
+    async fn files(&self) -> Result<(), Error> {
+        let spec = &self.entry.spec;
+        let factory = self.pods.node.factory(spec.kind)?;
+        files::write(spec, self.lease().as_ref(), &**factory).await
     }
 
     async fn rules(&self) -> Result<(), Error> {

@@ -29,8 +29,10 @@ pub(crate) struct ContainerInputs<'a> {
     pub rootfs: ContainerRootfs,
     /// Compiled seccomp program; empty: unconfined.
     pub seccomp: Vec<u8>,
-    /// `STATE/pods/ID`: resolv.conf, hosts, hostname, shm.
+    /// `STATE/pods/ID`.
     pub pod_dir: &'a Path,
+    /// Where resolv.conf, hosts and hostname are.
+    pub files_dir: &'a Path,
     /// Anonymous volumes of the image live below this directory.
     pub volume_dir: PathBuf,
 }

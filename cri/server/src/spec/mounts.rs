@@ -76,7 +76,7 @@ fn pod_files(inputs: &ContainerInputs<'_>) -> Result<Vec<Mount>, SpecError> {
     let mode = if inputs.security().readonly_rootfs { "ro" } else { "rw" };
     ["resolv.conf", "hosts", "hostname"]
         .into_iter()
-        .map(|name| mount(&format!("/etc/{name}"), "bind", inputs.pod_dir.join(name), &["rbind", "rprivate", mode]))
+        .map(|name| mount(&format!("/etc/{name}"), "bind", inputs.files_dir.join(name), &["rbind", "rprivate", mode]))
         .collect()
 }
 
