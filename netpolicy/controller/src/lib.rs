@@ -1,201 +1,139 @@
 //! The loop that keeps the kernel's rules as policies and local pods demand.
 //!
-//! Who may change what: `Shared::state` is changed only under its lock, by `program`, `set_ports`, `unbind`, `restore`,
-//! `update_pod_cidrs` and the loop. Each of them ends with the same reconcile (compile, diff, one atomic batch).
+//! One worker writes (`worker`); requests give it changes through a queue and are answered when these are in the
+//! kernel. Requests that only ask read the `view` that it left: no lock is held over a compilation or a batch.
 //!
 //! ```text
 //!  new -> restore -> program, unbind, new snapshots (each: one batch, or none if nothing changes)
 //! ```
 //! Before `restore` nothing is written: what an earlier daemon put in force stays.
 
+mod change;
 mod explain;
+mod input;
+mod view;
+mod worker;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use cofferdam_netpolicy::backend::{BackendError, RuleBackend};
-use cofferdam_netpolicy::diff::diff;
-use cofferdam_netpolicy::ir::{Ruleset, Snapshot};
+use cofferdam_netpolicy::backend::RuleBackend;
+use cofferdam_netpolicy::ir::Ruleset;
 use cofferdam_netpolicy::{
-    ContainerPort, Explanation, LocalPod, NodeConfig, PolicyEngine, PolicyError, PolicySnapshot, PolicySource, compile,
+    ContainerPort, Explanation, LocalPod, NodeConfig, PolicyEngine, PolicyError, PolicySnapshot, PolicySource,
 };
 use ipnetwork::IpNetwork;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
-/// Between tries after the kernel refused a batch.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::change::{Change, Job};
+use crate::input::Input;
+use crate::view::View;
+use crate::worker::Worker;
 
 /// The policy engine of a node.
 pub struct Controller {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
     backend: Arc<dyn RuleBackend>,
     snapshots: watch::Receiver<Arc<PolicySnapshot>>,
-    state: Mutex<State>,
-}
-
-struct State {
-    node: NodeConfig,
-    pods: BTreeMap<String, LocalPod>,
-    /// What the kernel holds; `None`: must be read.
-    kernel: Option<Snapshot>,
-    restored: bool,
-    /// Why the last reconcile failed.
-    failed: Option<String>,
+    view: watch::Receiver<Arc<View>>,
+    jobs: mpsc::UnboundedSender<Job>,
 }
 
 impl Controller {
-    /// An engine over a backend and a source; its loop ends with the source. Must be called inside a tokio runtime.
+    /// An engine over a backend and a source; its worker ends with it. Must be called inside a tokio runtime.
     pub fn start(backend: Arc<dyn RuleBackend>, source: &dyn PolicySource, node: NodeConfig) -> Self {
         let snapshots = source.snapshots();
-        let state = State { node, pods: BTreeMap::new(), kernel: None, restored: false, failed: None };
-        let shared = Arc::new(Shared { backend, snapshots: snapshots.clone(), state: Mutex::new(state) });
-        tokio::spawn(follow(Arc::downgrade(&shared), snapshots));
-        Controller { shared }
+        let snapshot = snapshots.borrow().clone();
+        let (worker, view) = Worker::new(backend.clone(), Input { snapshot, node, pods: BTreeMap::new() });
+        let (jobs, queue) = mpsc::unbounded_channel();
+        tokio::spawn(worker::run(worker, queue, snapshots.clone()));
+        Controller { backend, snapshots, view, jobs }
     }
 
-    /// The rules as policies and pods demand them now.
-    pub fn ruleset(&self) -> Ruleset {
-        let state = self.shared.state();
-        let pods: Vec<LocalPod> = state.pods.values().cloned().collect();
-        compile(&self.shared.snapshot(), &state.node, &pods)
+    /// The rules that were written last.
+    pub fn ruleset(&self) -> Arc<Ruleset> {
+        self.view().rules.clone()
     }
 
-    /// Runs a change and its reconcile off the async threads; a change whose batch fails is taken back.
-    async fn change(&self, change: impl FnOnce(&mut State) + Send + 'static) -> Result<(), PolicyError> {
-        let shared = self.shared.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let mut state = shared.state();
-            let before = (state.pods.clone(), state.node.clone(), state.restored);
-            change(&mut state);
-            let result = shared.reconcile(&mut state);
-            if result.is_err() {
-                (state.pods, state.node, state.restored) = before;
-            }
-            result
-        });
-        Ok(done.await.map_err(|_| PolicyError::Stopped)??)
+    /// Reads the kernel's table and mends what is not as it was written.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub async fn reread(&self) -> Result<(), PolicyError> {
+        self.change(Change::Reread).await
     }
-}
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn view(&self) -> Arc<View> {
+        self.view.borrow().clone()
     }
 
     fn snapshot(&self) -> Arc<PolicySnapshot> {
         self.snapshots.borrow().clone()
     }
 
-    fn reconcile(&self, state: &mut State) -> Result<(), BackendError> {
-        if !state.restored {
-            return Ok(());
-        }
-        let result = self.commit(state);
-        state.failed = result.as_ref().err().map(|e| format!("network policy: {e}"));
-        result
-    }
-
-    fn commit(&self, state: &mut State) -> Result<(), BackendError> {
-        let kernel = match state.kernel.take() {
-            Some(kernel) => kernel,
-            None => self.backend.read()?,
-        };
-        let pods: Vec<LocalPod> = state.pods.values().cloned().collect();
-        let desired = compile(&self.snapshot(), &state.node, &pods);
-        let batch = diff(&kernel, &desired);
-        if !batch.is_empty() {
-            // On an error `kernel` stays unknown and is read before the next batch.
-            self.backend.apply(&batch)?;
-        }
-        state.kernel = Some(desired.snapshot());
-        Ok(())
-    }
-}
-
-async fn follow(shared: std::sync::Weak<Shared>, mut snapshots: watch::Receiver<Arc<PolicySnapshot>>) {
-    while snapshots.changed().await.is_ok() {
-        loop {
-            let Some(shared) = shared.upgrade() else { return };
-            let done = tokio::task::spawn_blocking(move || shared.reconcile(&mut shared.state())).await;
-            match done {
-                Ok(Ok(())) => break,
-                Ok(Err(error)) => tracing::error!(%error, "a change of policies is not in force yet"),
-                Err(_) => return,
-            }
-            tokio::time::sleep(RETRY).await;
-        }
+    /// Waits for a change's turn. Whoever stops waiting does not take it back.
+    async fn change(&self, change: Change) -> Result<(), PolicyError> {
+        let (done, outcome) = oneshot::channel();
+        self.jobs.send(Job { change, done }).map_err(|_| PolicyError::Stopped)?;
+        outcome.await.map_err(|_| PolicyError::Stopped)?
     }
 }
 
 #[async_trait]
 impl PolicyEngine for Controller {
     async fn program(&self, pod: LocalPod) -> Result<(), PolicyError> {
-        if let Some(reason) = &self.shared.snapshot().facts.blocked {
+        if let Some(reason) = &self.snapshot().facts.blocked {
             return Err(PolicyError::Blocked(reason.clone()));
         }
         if pod.host_network {
             return Ok(());
         }
-        if !self.shared.state().restored {
+        if !self.view().restored {
             return Err(PolicyError::Blocked("the pods that run already are not restored yet".into()));
         }
-        self.change(move |state| _ = state.pods.insert(pod.sandbox_id.clone(), pod)).await
+        self.change(Change::Program(pod)).await
     }
 
     async fn set_ports(&self, sandbox_id: &str, ports: Vec<ContainerPort>) -> Result<(), PolicyError> {
-        let id = sandbox_id.to_owned();
-        self.change(move |state| {
-            if let Some(pod) = state.pods.get_mut(&id) {
-                pod.ports = ports;
-            }
-        })
-        .await
+        self.change(Change::SetPorts(sandbox_id.to_owned(), ports)).await
     }
 
     async fn unbind(&self, sandbox_id: &str) -> Result<(), PolicyError> {
-        let id = sandbox_id.to_owned();
-        self.change(move |state| _ = state.pods.remove(&id)).await
+        self.change(Change::Unbind(sandbox_id.to_owned())).await
     }
 
     async fn restore(&self, pods: Vec<LocalPod>) -> Result<(), PolicyError> {
         let pods = pods.into_iter().filter(|p| !p.host_network).map(|p| (p.sandbox_id.clone(), p)).collect();
-        let set = move |state: &mut State| {
-            state.pods = pods;
-            state.kernel = None;
-            state.restored = true;
-        };
-        self.change(set).await
+        self.change(Change::Restore(pods)).await
     }
 
     async fn update_pod_cidrs(&self, cidrs: Vec<IpNetwork>) -> Result<(), PolicyError> {
-        self.change(move |state| state.node.pod_cidrs = cidrs).await
+        self.change(Change::PodCidrs(cidrs)).await
     }
 
     fn pods(&self) -> Vec<LocalPod> {
-        self.shared.state().pods.values().cloned().collect()
+        self.view().pods.values().cloned().collect()
     }
 
-    fn explain(&self, from: &str, to: &str, port: &str) -> Result<Explanation, PolicyError> {
-        let (node, pods) = {
-            let state = self.shared.state();
-            (state.node.clone(), state.pods.values().cloned().collect::<Vec<_>>())
-        };
-        explain::explain(&self.shared.snapshot(), &node, &pods, (from, to, port))
+    async fn explain(&self, from: &str, to: &str, port: &str) -> Result<Explanation, PolicyError> {
+        let (view, snapshot) = (self.view(), self.snapshot());
+        let (from, to, port) = (from.to_owned(), to.to_owned(), port.to_owned());
+        let answer = tokio::task::spawn_blocking(move || {
+            let pods: Vec<LocalPod> = view.pods.values().cloned().collect();
+            explain::explain(&snapshot, &view.node, &pods, (&from, &to, &port))
+        });
+        answer.await.map_err(|_| PolicyError::Stopped)?
     }
 
     fn not_ready(&self) -> Option<String> {
-        let blocked = self.shared.snapshot().facts.blocked.clone();
-        blocked.or_else(|| self.shared.state().failed.clone())
+        let blocked = self.snapshot().facts.blocked.clone();
+        blocked.or_else(|| self.view().failed.clone())
     }
 
     fn degraded(&self) -> Vec<String> {
-        let mut reasons = self.shared.backend.degraded();
-        reasons.extend(self.shared.snapshot().facts.warnings.iter().cloned());
+        let mut reasons = self.backend.degraded();
+        reasons.extend(self.snapshot().facts.warnings.iter().cloned());
+        reasons.extend(self.view().degraded());
         reasons
     }
 }

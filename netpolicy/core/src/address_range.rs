@@ -66,6 +66,13 @@ pub fn merge(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
     merged
 }
 
+/// Whether one of the ranges, which are in order and do not overlap, has the address.
+pub fn covers(ranges: &[AddressRange], address: IpAddr) -> bool {
+    let at = (address.is_ipv6(), number(address));
+    let after = ranges.partition_point(|r| (r.v6, r.first) <= at);
+    after > 0 && ranges[after - 1].contains(address)
+}
+
 /// `whole` without `parts`.
 pub fn subtract(whole: AddressRange, parts: &[AddressRange]) -> Vec<AddressRange> {
     let mut left = Vec::new();

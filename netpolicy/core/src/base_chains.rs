@@ -2,10 +2,10 @@
 
 use crate::family::Family;
 use crate::ir::{
-    Base, Chain, ChainKind, ChainPolicy, CmpOp, Expr, Field, Hook, Interval, NFPROTO_IPV4, NFPROTO_IPV6, Rule, Ruleset,
-    Set, Value, ct_direction, ct_state, fib_type, proto,
+    Base, Chain, ChainKind, ChainPolicy, CmpOp, Expr, Field, Hook, Interval, Rule, Ruleset, Set, Value, ct_direction,
+    ct_state, fib_type, proto,
 };
-use crate::named_sets::range_set;
+use crate::named_sets::{STRAY, range_set};
 use crate::topology::Topology;
 
 /// Priority of filter chains.
@@ -27,6 +27,9 @@ pub(crate) fn add(rules: &mut Ruleset, topology: &Topology<'_>) {
             own.insert(vec![Interval::range(first, last)]);
         }
         rules.set(family.name("podnet"), own);
+        let mut stray = Set::hash(&[family.key()]);
+        topology.stray.iter().filter(|a| family.has(a)).for_each(|a| stray.insert(vec![Interval::exact(*a)]));
+        rules.set(family.name(STRAY), stray);
         rules.chain(family.name("fwd"), Chain::regular(forward(family, &topology.node.interface_prefix)));
         rules.chain(family.name("inp"), Chain::regular(input(family, &topology.node.interface_prefix)));
     }
@@ -41,12 +44,8 @@ fn base(kind: ChainKind, hook: Hook, priority: i32, rules: Vec<Rule>) -> Chain {
     Chain::base(Base { kind, hook, priority, policy: ChainPolicy::Accept }, rules)
 }
 
-fn nfproto(family: Family) -> Expr {
-    Expr::eq(Field::Nfproto, Value::U8(if family == Family::V4 { NFPROTO_IPV4 } else { NFPROTO_IPV6 }))
-}
-
 fn split(stem: &str) -> Vec<Rule> {
-    Family::BOTH.map(|f| vec![nfproto(f), Expr::goto(f.name(stem))]).to_vec()
+    Family::BOTH.map(|f| vec![f.is(), Expr::goto(f.name(stem))]).to_vec()
 }
 
 fn dropped(mut rule: Rule) -> Rule {
@@ -142,7 +141,7 @@ fn input(family: Family, prefix: &str) -> Vec<Rule> {
 fn no_martian_loopback() -> Vec<Rule> {
     let one = |field: Field| {
         dropped(vec![
-            nfproto(Family::V4),
+            Family::V4.is(),
             Expr::ne(Field::Iifname, Value::Ifname("lo".into())),
             Expr::Masked(field, Value::Ip4([255, 0, 0, 0].into()), CmpOp::Eq, Value::Ip4([127, 0, 0, 0].into())),
         ])
@@ -156,9 +155,10 @@ fn masquerade(rules: &mut Ruleset, topology: &Topology<'_>) -> Vec<Rule> {
     for family in Family::BOTH {
         let Some(cluster) = range_set(rules, family, &topology.cluster) else { continue };
         chain.push(vec![
-            nfproto(family),
+            family.is(),
             Expr::lookup(&[family.saddr()], family.name("podnet")),
             Expr::not_in(&[family.daddr()], cluster),
+            Expr::not_in(&[family.daddr()], family.name(STRAY)),
             Expr::ne(Field::Oifname, Value::Ifname("lo".into())),
             Expr::Masquerade,
         ]);

@@ -1,7 +1,8 @@
 //! From a snapshot to rules.
 //!
-//! The base chains `forward` and `input` split by family; then follow bindings, replies, `iifname vmap @out` and
-//! `oifname vmap @in`, which lead each packet to the class chains of its source and destination.
+//! The chain `sources` asks who may speak from an address. The base chains `forward` and `input` split by family; then
+//! follow bindings, replies, `iifname vmap @out` and `oifname vmap @in`, which lead each packet to the class chains of
+//! its source and destination.
 
 use crate::base_chains;
 use crate::class_chains::Classes;
@@ -11,6 +12,7 @@ use crate::local_pod::LocalPod;
 use crate::node::NodeConfig;
 use crate::policy::PolicyType;
 use crate::snapshot::PolicySnapshot;
+use crate::source_check;
 use crate::topology::Topology;
 
 /// The rules that the kernel should hold. With nothing loaded no pod is bound, so all pod traffic drops.
@@ -18,6 +20,7 @@ pub fn compile(snapshot: &PolicySnapshot, node: &NodeConfig, local: &[LocalPod])
     let bound = if snapshot.facts.blocked.is_some() { &[] } else { local };
     let topology = Topology::new(snapshot, node, bound);
     let mut rules = Ruleset::new(&node.table);
+    source_check::add(&mut rules, &topology);
     base_chains::add(&mut rules, &topology);
     let mut classes = Classes::default();
     let mut maps = Family::BOTH.map(Maps::new);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use cofferdam_tenant::Protocol;
 
+use crate::address_range::covers;
 use crate::explanation::{Decision, Explanation, Verdict};
 use crate::policy::PolicyType;
 use crate::semantics::{AllowLists, PeerMatch, Term, allow_lists};
@@ -64,7 +65,7 @@ fn not_a_pod(topology: &Topology<'_>, address: IpAddr) -> Decision {
 
 fn direction(topology: &Topology<'_>, pod: &Pod, direction: PolicyType, flow: &Flow, peer: IpAddr) -> Decision {
     let lists: AllowLists = allow_lists(topology, pod, direction);
-    let find = |terms: &[Term]| terms.iter().find(|t| matches(t, flow, peer)).map(|t| t.rule.clone());
+    let find = |terms: &[Term]| terms.iter().find(|t| matches(topology, t, flow, peer)).map(|t| t.rule.clone());
     let Some(tenant) = find(&lists.tenant) else {
         return decision(Verdict::Deny, format!("tenant {}: no rule allows it", pod.tenant));
     };
@@ -75,7 +76,7 @@ fn direction(topology: &Topology<'_>, pod: &Pod, direction: PolicyType, flow: &F
     }
 }
 
-fn matches(term: &Term, flow: &Flow, peer: IpAddr) -> bool {
+fn matches(topology: &Topology<'_>, term: &Term, flow: &Flow, peer: IpAddr) -> bool {
     let ports = match (&term.ports, flow.port) {
         (None, _) => true,
         (Some(_), None) => false,
@@ -87,8 +88,8 @@ fn matches(term: &Term, flow: &Flow, peer: IpAddr) -> bool {
         && match &term.peer {
             PeerMatch::Any => true,
             PeerMatch::Pods(_, addresses) => addresses.contains(&peer),
-            PeerMatch::Blocks(ranges) => ranges.iter().any(|s| s.contains(peer)),
-            PeerMatch::Outside(ranges) => !flow.to_own_node && ranges.iter().any(|s| s.contains(peer)),
+            PeerMatch::Blocks(ranges) => covers(ranges, peer),
+            PeerMatch::Outside(ranges) => !flow.to_own_node && covers(ranges, peer) && !topology.stray.contains(&peer),
             PeerMatch::OwnNode => flow.to_own_node,
             PeerMatch::Endpoints(_, all) => flow.port.is_some_and(|(p, n)| all.contains(&(peer, p, n))),
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::ir::{Field, KeyType};
+use crate::ir::{Expr, Field, KeyType, NFPROTO_IPV4, NFPROTO_IPV6, Value};
 
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,15 @@ impl Family {
 
     pub(crate) fn daddr(self) -> Field {
         if self == Family::V4 { Field::Ip4Daddr } else { Field::Ip6Daddr }
+    }
+
+    pub(crate) fn hop_limit(self) -> Field {
+        if self == Family::V4 { Field::Ip4Ttl } else { Field::Ip6HopLimit }
+    }
+
+    /// `meta nfproto` is this family's.
+    pub(crate) fn is(self) -> Expr {
+        Expr::eq(Field::Nfproto, Value::U8(if self == Family::V4 { NFPROTO_IPV4 } else { NFPROTO_IPV6 }))
     }
 
     pub(crate) fn key(self) -> KeyType {

@@ -4,6 +4,9 @@ use crate::address_range::AddressRange;
 use crate::family::Family;
 use crate::ir::{Expr, Interval, Ruleset, Set, digest};
 
+/// Pods' addresses that lie in no network of the cluster: the one set that makes them inside (see `Topology::stray`).
+pub(crate) const STRAY: &str = "stray";
+
 /// Bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
@@ -21,12 +24,14 @@ pub(crate) fn range_set(rules: &mut Ruleset, family: Family, ranges: &[AddressRa
     if ranges.is_empty() {
         return None;
     }
-    let mut set = Set::intervals(&[family.key()]);
-    for range in &ranges {
-        let (first, last) = range.ends();
-        set.insert(vec![Interval::range(first, last)]);
-    }
     let name = set_name(family, "b", &format!("{ranges:?}"));
-    rules.set(&name, set);
+    if !rules.sets.contains_key(&name) {
+        let mut set = Set::intervals(&[family.key()]);
+        for range in &ranges {
+            let (first, last) = range.ends();
+            set.insert(vec![Interval::range(first, last)]);
+        }
+        rules.set(&name, set);
+    }
     Some(name)
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnetwork::IpNetwork;
+use ipnetwork::{IpNetwork, Ipv6Network};
 
 /// What the node itself contributes to its rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct NodeConfig {
     pub pod_cidrs: Vec<IpNetwork>,
     /// This node's own addresses.
     pub addresses: Vec<IpAddr>,
+    /// Prefixes by which a NAT64 of this network is reached, beside 64:ff9b::/96; of a length that RFC 6052 has.
+    pub nat64_prefixes: Vec<Ipv6Network>,
 }
 
 impl NodeConfig {

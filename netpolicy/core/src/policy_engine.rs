@@ -1,5 +1,7 @@
 //! The seam between the runtime and the policy engine.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use cofferdam_tenant_cluster::ContainerPort;
 use ipnetwork::IpNetwork;
@@ -13,7 +15,7 @@ use crate::local_pod::LocalPod;
 pub enum PolicyError {
     /// The kernel's side failed; nothing changed.
     #[error("the rules of the pods are not in force: {0}")]
-    Backend(#[from] BackendError),
+    Backend(#[from] Arc<BackendError>),
     /// Nothing usable was read from the source of policies.
     #[error("no policy is loaded: {0}")]
     Blocked(String),
@@ -25,7 +27,8 @@ pub enum PolicyError {
     Unknown(String),
 }
 
-/// Keeps the kernel's rules as the snapshot and the local pods demand.
+/// Keeps the kernel's rules as the snapshot and the local pods demand. What only asks (`pods`, `not_ready`, `degraded`)
+/// is answered from memory and waits for nobody.
 #[async_trait]
 pub trait PolicyEngine: Send + Sync {
     /// Puts a pod's rules in force; returns after the kernel's commit. A pod of the same sandbox id is replaced.
@@ -49,7 +52,7 @@ pub trait PolicyEngine: Send + Sync {
     fn pods(&self) -> Vec<LocalPod>;
 
     /// Why a new flow passes or not. Ends are `NAMESPACE/POD` or an address; `port` is `TCP/80`.
-    fn explain(&self, from: &str, to: &str, port: &str) -> Result<Explanation, PolicyError>;
+    async fn explain(&self, from: &str, to: &str, port: &str) -> Result<Explanation, PolicyError>;
 
     /// Why pods cannot be programmed now, naming file and line (NetworkReady is false), or `None`.
     fn not_ready(&self) -> Option<String>;

@@ -10,7 +10,8 @@ use cofferdam_tenant::{Isolation, NetworkSpec, SYSTEM_TENANT};
 use cofferdam_tenant_cluster::{ClusterFacts, ClusterPod, ContainerPort, Labels, NAME_LABEL};
 use ipnetwork::IpNetwork;
 
-use crate::address_range::{AddressRange, merge};
+use crate::address_range::{AddressRange, covers, merge, subtract};
+use crate::inside::inside;
 use crate::local_pod::LocalPod;
 use crate::node::NodeConfig;
 use crate::policy::{LabelSelector, NetworkPolicy};
@@ -52,15 +53,21 @@ pub struct Topology<'a> {
     pub node: &'a NodeConfig,
     /// All pods that can be subject or peer.
     pub pods: Vec<Pod>,
-    /// Pod, node and Service addresses.
+    /// Networks of pods, nodes and Services.
     pub cluster: Vec<AddressRange>,
-    /// What never counts as outside the cluster: `cluster`, loopback, link-local and multicast addresses.
+    /// What never counts as outside the cluster: `cluster`, loopback, link-local, multicast and metadata addresses.
     pub inside: Vec<AddressRange>,
+    /// Everything else.
+    pub outside: Vec<AddressRange>,
+    /// Addresses of pods that lie in no network of the cluster. They are not outside either; kept on their own, because
+    /// a pod must not change the networks.
+    pub stray: BTreeSet<IpAddr>,
     /// Tenants that have pods.
     pub tenants: BTreeSet<String>,
     owners: HashMap<IpAddr, usize>,
     claimed: HashSet<IpAddr>,
     by_namespace: HashMap<&'a str, Vec<usize>>,
+    pods_of: HashMap<String, Vec<usize>>,
     selected: RefCell<HashMap<String, Addresses>>,
 }
 
@@ -74,23 +81,33 @@ impl<'a> Topology<'a> {
         pods.extend(remote_pods(facts, node, local, &ours));
         let claimed = pods.iter().flat_map(|p| p.addresses.iter().copied()).collect();
         drop_disputed(&mut pods);
-        let cluster = cluster(facts, node, &ours);
+        let cluster = cluster(facts, node);
+        let inside = inside(&cluster, &node.nat64_prefixes);
+        let every = facts.pods.iter().flat_map(|p| p.addresses.iter()).chain(&ours);
+        let stray = every.filter(|a| !covers(&inside, **a)).copied().collect();
         let owners = pods.iter().enumerate().flat_map(|(i, p)| p.addresses.iter().map(move |a| (*a, i))).collect();
         let mut by_namespace: HashMap<&str, Vec<usize>> = HashMap::new();
         for (i, policy) in policies.iter().enumerate() {
             by_namespace.entry(&policy.namespace).or_default().push(i);
         }
+        let mut pods_of: HashMap<String, Vec<usize>> = HashMap::new();
+        for (i, pod) in pods.iter().enumerate() {
+            pods_of.entry(pod.namespace.clone()).or_default().push(i);
+        }
         Topology {
             facts,
             policies,
             node,
-            inside: inside(&cluster),
+            outside: outside(&inside),
+            inside,
+            stray,
             cluster,
             tenants: pods.iter().map(|p| p.tenant.clone()).filter(|t| !t.is_empty()).collect(),
             pods,
             owners,
             claimed,
             by_namespace,
+            pods_of,
             selected: RefCell::default(),
         }
     }
@@ -98,6 +115,16 @@ impl<'a> Topology<'a> {
     /// The pod that owns an address.
     pub fn owner(&self, address: IpAddr) -> Option<&Pod> {
         self.owners.get(&address).map(|i| &self.pods[*i])
+    }
+
+    /// The pods of a namespace, as indices into `pods`.
+    pub fn pods_in(&self, namespace: &str) -> &[usize] {
+        self.pods_of.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// The namespaces that have pods, and these as indices into `pods`.
+    pub fn pods_by_namespace(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.pods_of.iter().map(|(name, pods)| (name.as_str(), pods.as_slice()))
     }
 
     /// Whether a live pod claims this address, even if another one claims it too.
@@ -209,16 +236,15 @@ fn drop_disputed(pods: &mut [Pod]) {
     }
 }
 
-fn cluster(facts: &ClusterFacts, node: &NodeConfig, ours: &HashSet<IpAddr>) -> Vec<AddressRange> {
+/// Networks only; single addresses are the node's own, which stay.
+fn cluster(facts: &ClusterFacts, node: &NodeConfig) -> Vec<AddressRange> {
     let known = [&node.pod_cidrs, &facts.pod_cidrs, &facts.node_cidrs, &facts.service_cidrs];
-    let known = known.into_iter().flatten().copied();
-    let pods = facts.pods.iter().flat_map(|p| p.addresses.iter());
-    let single = pods.chain(ours).chain(&node.addresses).map(|a| IpNetwork::from(*a));
-    merge(known.chain(single).map(|n| AddressRange::network(&n)).collect())
+    let own = node.addresses.iter().map(|a| IpNetwork::from(*a));
+    merge(known.into_iter().flatten().copied().chain(own).map(|n| AddressRange::network(&n)).collect())
 }
 
-fn inside(cluster: &[AddressRange]) -> Vec<AddressRange> {
-    let fixed = ["127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "0.0.0.0/8", "::/127", "fe80::/10", "ff00::/8"];
-    let fixed = fixed.iter().filter_map(|text| text.parse::<IpNetwork>().ok()).map(|n| AddressRange::network(&n));
-    merge(fixed.chain(cluster.iter().copied()).collect())
+/// All addresses that are not inside.
+fn outside(inside: &[AddressRange]) -> Vec<AddressRange> {
+    let all = ["0.0.0.0/0", "::/0"].iter().filter_map(|text| text.parse::<IpNetwork>().ok());
+    all.flat_map(|n| subtract(AddressRange::network(&n), inside)).collect()
 }

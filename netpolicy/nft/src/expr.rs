@@ -141,6 +141,7 @@ fn load(field: Field, register: u32) -> Result<NativeExpr, Invalid> {
         Field::CtMark => NativeExpr::ct_load(CT_MARK, register),
         Field::Ip4Saddr => NativeExpr::payload(NETWORK, 12, 4, register),
         Field::Ip4Daddr => NativeExpr::payload(NETWORK, 16, 4, register),
+        Field::Ip4Ttl => NativeExpr::payload(NETWORK, 8, 1, register),
         Field::Ip6Saddr => NativeExpr::payload(NETWORK, 8, 16, register),
         Field::Ip6Daddr => NativeExpr::payload(NETWORK, 24, 16, register),
         Field::Ip6HopLimit => NativeExpr::payload(NETWORK, 7, 1, register),

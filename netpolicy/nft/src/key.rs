@@ -110,9 +110,8 @@ pub fn field_type(field: Field) -> FieldType {
         Field::Ip4Saddr | Field::Ip4Daddr => FieldType::Key(KeyType::Ip4),
         Field::Ip6Saddr | Field::Ip6Daddr => FieldType::Key(KeyType::Ip6),
         Field::Sport | Field::Dport => FieldType::Key(KeyType::Port),
-        Field::TcpFlags | Field::IcmpType | Field::Icmp6Type | Field::CtDirection | Field::Ip6HopLimit => {
-            FieldType::Byte
-        }
+        Field::TcpFlags | Field::IcmpType | Field::Icmp6Type | Field::CtDirection => FieldType::Byte,
+        Field::Ip4Ttl | Field::Ip6HopLimit => FieldType::Byte,
         Field::CtState | Field::CtStatus | Field::FibDaddrType | Field::FibSaddrType => FieldType::Word,
     }
 }

@@ -12,6 +12,7 @@ use crate::policies::PolicyKinds;
 /// # Errors
 /// See [`EditError`].
 pub fn apply(directory: &Path, file_name: &str, yaml: &str) -> Result<Vec<Edited>, EditError> {
+    crate::parse(file_name, yaml)?;
     edit::apply::<PolicyKinds>(directory, file_name, yaml)
 }
 

@@ -10,7 +10,8 @@ mod policies;
 use std::sync::Arc;
 
 use cofferdam_netpolicy::policy::NetworkPolicy;
-use cofferdam_tenant_source::Located;
+use cofferdam_netpolicy::policy_limit::over_limit;
+use cofferdam_tenant_source::{Document, Located, Object};
 pub use cofferdam_tenant_source::{FileError, SourceConfig, documents};
 
 pub use directory::DirectorySource;
@@ -19,7 +20,16 @@ pub use policies::PolicyKinds;
 /// All objects of a file: facts and policies.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first thing that is wrong. A policy over the limit of size is wrong here; a node that reads it from its
+/// directory takes it, and lets it allow nothing, so that its author fails nobody else.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Located<Arc<NetworkPolicy>>>, FileError> {
-    cofferdam_tenant_source::parse::<PolicyKinds>(file, text)
+    let found = cofferdam_tenant_source::parse::<PolicyKinds>(file, text)?;
+    for located in &found {
+        if let Object::Further(policy) = &located.object
+            && let Some(reason) = over_limit(&policy.spec)
+        {
+            return Err(Document { file, line: located.line, text: &located.text }.field_error("spec", &reason));
+        }
+    }
+    Ok(found)
 }

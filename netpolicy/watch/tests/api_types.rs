@@ -131,3 +131,15 @@ fn a_pod_is_read_as_a_peer() {
     assert_eq!((read.ports[0].name.as_str(), read.ports[0].container_port), ("http", 8080));
     assert!(read.host_network && read.finished);
 }
+
+/// A node that reads it lets it allow nothing instead: whoever wrote it must not keep others' files from being read.
+#[test]
+fn a_policy_over_the_limit_is_refused_with_its_line_where_people_check_it() {
+    let head = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: big, namespace: a}\nspec:\n";
+    let block = "      - {ipBlock: {cidr: 10.0.0.0/8}}\n";
+    let text = |count: usize| format!("{head}  ingress:\n    - from:\n{}", block.repeat(count));
+    assert_eq!(cofferdam_netpolicy_watch::parse("a.yaml", &text(9_999)).unwrap().len(), 1);
+    let error = cofferdam_netpolicy_watch::parse("a.yaml", &text(10_000)).unwrap_err();
+    assert_eq!((error.file.as_str(), error.line), ("a.yaml", 4));
+    assert!(error.reason.contains("10001 rules, peers, exceptions and ports are more than the 10000"), "{error}");
+}

@@ -50,7 +50,7 @@ impl Admin for AdminService {
         &self,
         request: Request<PolicyExplainRequest>,
     ) -> Result<Response<PolicyExplainResponse>, Status> {
-        policy_explain::explain(&self.0, &request.into_inner()).map(Response::new)
+        policy_explain::explain(&self.0, &request.into_inner()).await.map(Response::new)
     }
 
     async fn policy_show(&self, _: Request<PolicyShowRequest>) -> Result<Response<PolicyShowResponse>, Status> {

@@ -6,8 +6,8 @@ use tonic::Status;
 
 use crate::daemon::Daemon;
 
-pub fn explain(daemon: &Daemon, request: &PolicyExplainRequest) -> Result<PolicyExplainResponse, Status> {
-    let explained = daemon.policy.controller.explain(&request.from, &request.to, &request.port);
+pub async fn explain(daemon: &Daemon, request: &PolicyExplainRequest) -> Result<PolicyExplainResponse, Status> {
+    let explained = daemon.policy.controller.explain(&request.from, &request.to, &request.port).await;
     let explained = explained.map_err(|error| match error {
         PolicyError::Unknown(what) => Status::invalid_argument(what),
         other => Status::unavailable(other.to_string()),

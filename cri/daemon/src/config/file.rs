@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cofferdam_tenant::{HostAccess, Isolation, TenantSpec};
-use ipnetwork::IpNetwork;
+use ipnetwork::{IpNetwork, Ipv6Network};
 use serde::{Deserialize, Serialize};
 
 /// The whole configuration.
@@ -106,6 +106,8 @@ pub struct Network {
     pub nft_table: String,
     /// What names of pod interfaces begin with; at most 4 bytes.
     pub interface_prefix: String,
+    /// Prefixes by which this network's NAT64 is reached, beside 64:ff9b::/96.
+    pub nat64_prefixes: Vec<Ipv6Network>,
     /// For `mode = "cni"`.
     pub cni_conf_dir: PathBuf,
     /// For `mode = "cni"`.
@@ -121,6 +123,7 @@ impl Default for Network {
             pod_cidrs: [cidr("10.88.0.0/16"), cidr("fd88::/64")].into_iter().flatten().collect(),
             nft_table: "cofferdam".into(),
             interface_prefix: "cfd".into(),
+            nat64_prefixes: Vec::new(),
             cni_conf_dir: "/etc/cni/net.d".into(),
             cni_bin_dirs: vec!["/opt/cni/bin".into(), "/usr/lib/cni".into()],
         }

@@ -112,6 +112,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.network.pod_cidrs.is_empty() {
         return wrong("network.pod_cidrs", "is empty");
     }
+    if let Some(prefix) = config.network.nat64_prefixes.iter().find(|p| !cofferdam_netpolicy::is_nat64_prefix(p)) {
+        return wrong("network.nat64_prefixes", &format!("{prefix} is not /32, /40, /48, /56, /64 or /96 (RFC 6052)"));
+    }
     if !config.cgroup.root.starts_with('/') || config.cgroup.root.len() < 2 || config.cgroup.root.contains("..") {
         return wrong("cgroup.root", "is not an absolute path below the root");
     }

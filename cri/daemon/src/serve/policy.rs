@@ -46,6 +46,7 @@ pub fn start(config: &Config, pod_cidrs: Vec<IpNetwork>) -> anyhow::Result<Polic
         interface_prefix: config.network.interface_prefix.clone(),
         pod_cidrs,
         addresses,
+        nat64_prefixes: config.network.nat64_prefixes.clone(),
     };
     let controller = Arc::new(Controller::start(backend.clone(), &source, node));
     Ok(Policy { source, backend, controller })

@@ -269,7 +269,7 @@ impl PolicyEngine for Fake {
         Vec::new()
     }
 
-    fn explain(&self, _: &str, _: &str, _: &str) -> Result<Explanation, PolicyError> {
+    async fn explain(&self, _: &str, _: &str, _: &str) -> Result<Explanation, PolicyError> {
         Err(PolicyError::Stopped)
     }
 

@@ -80,6 +80,8 @@ pub enum Field {
     Ip4Saddr,
     /// `ip daddr`.
     Ip4Daddr,
+    /// `ip ttl`.
+    Ip4Ttl,
     /// `ip6 saddr`.
     Ip6Saddr,
     /// `ip6 daddr`.
@@ -139,7 +141,7 @@ impl From<IpAddr> for Value {
 }
 
 /// How two values are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CmpOp {
     /// `==`
     Eq,
@@ -163,7 +165,7 @@ pub enum PacketVerdict {
 }
 
 /// Address and port of a translation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Nat {
     /// New address.
     pub address: IpAddr,
@@ -172,7 +174,7 @@ pub struct Nat {
 }
 
 /// One step of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Expr {
     /// `field == value`, `field != value`.
     Cmp(Field, CmpOp, Value),

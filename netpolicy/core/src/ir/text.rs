@@ -16,6 +16,7 @@ impl Field {
             Field::Mark => "meta mark",
             Field::Ip4Saddr => "ip saddr",
             Field::Ip4Daddr => "ip daddr",
+            Field::Ip4Ttl => "ip ttl",
             Field::Ip6Saddr => "ip6 saddr",
             Field::Ip6Daddr => "ip6 daddr",
             Field::Ip6HopLimit => "ip6 hoplimit",

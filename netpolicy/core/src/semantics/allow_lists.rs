@@ -3,6 +3,7 @@
 use super::term::Term;
 use super::{network_policy, tenant};
 use crate::policy::PolicyType;
+use crate::policy_limit::over_limit;
 use crate::topology::{Pod, Topology};
 
 /// What one pod may send, or receive.
@@ -29,8 +30,13 @@ pub fn allow_lists(topology: &Topology<'_>, pod: &Pod, direction: PolicyType) ->
             continue;
         }
         let name = format!("NetworkPolicy {}/{}", policy.namespace, policy.name);
-        network_policy::terms(topology, pod, direction, policy, &name, &mut terms);
-        isolated_by.push(name);
+        isolated_by.push(match over_limit(&policy.spec) {
+            None => {
+                network_policy::terms(topology, pod, direction, policy, &name, &mut terms);
+                name
+            }
+            Some(reason) => format!("{name} (allows nothing: {reason})"),
+        });
     }
     let policy = (!isolated_by.is_empty()).then_some(terms);
     AllowLists { tenant, policy, isolated_by }

@@ -6,6 +6,7 @@
 
 mod allow_lists;
 mod network_policy;
+mod peers;
 mod tenant;
 mod term;
 

@@ -7,7 +7,7 @@ use cofferdam_tenant::{AllowTo, Isolation, NetworkSpec, PortSpec, Protocol};
 use ipnetwork::IpNetwork;
 
 use super::term::{PeerMatch, PortRange, Ports, Term};
-use crate::address_range::{AddressRange, merge, subtract};
+use crate::address_range::{AddressRange, subtract};
 use crate::topology::{Pod, Topology};
 
 /// The pods of a tenant. Pods without a tenant are nobody's.
@@ -98,8 +98,7 @@ fn cidr_match(topology: &Topology<'_>, cidr: IpNetwork) -> PeerMatch {
 
 /// All addresses outside the cluster.
 fn everywhere(topology: &Topology<'_>) -> PeerMatch {
-    let all = ["0.0.0.0/0", "::/0"].iter().filter_map(|text| text.parse::<IpNetwork>().ok());
-    PeerMatch::Outside(merge(all.flat_map(|n| subtract(AddressRange::network(&n), &topology.inside)).collect()))
+    PeerMatch::Outside(topology.outside.clone())
 }
 
 pub(super) fn egress(topology: &Topology<'_>, pod: &Pod) -> Vec<Term> {

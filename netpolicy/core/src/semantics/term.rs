@@ -23,7 +23,7 @@ pub enum PeerMatch {
     Pods(String, Addresses),
     /// Addresses, this node's own too.
     Blocks(Vec<AddressRange>),
-    /// Addresses outside the cluster, so none of this node's own.
+    /// Addresses outside the cluster, so no pod's, wherever it is, and none of this node's own.
     Outside(Vec<AddressRange>),
     /// The pod's own node.
     OwnNode,

@@ -66,6 +66,7 @@ impl Packet {
             Field::Ip4Daddr if v4 => self.to.into(),
             Field::Ip6Saddr if !v4 => self.from.into(),
             Field::Ip6Daddr if !v4 => self.to.into(),
+            Field::Ip4Ttl if v4 => Value::U8(self.hop_limit),
             Field::Ip6HopLimit if !v4 => Value::U8(self.hop_limit),
             Field::Dport if ports => Value::Port(self.dport),
             Field::TcpFlags if self.proto == proto::TCP => Value::U8(self.tcp_flags),
@@ -75,7 +76,7 @@ impl Packet {
             Field::FibDaddrType => Value::U32(self.fib),
             other => {
                 let known = [Field::Ip4Saddr, Field::Ip4Daddr, Field::Ip6Saddr, Field::Ip6Daddr, Field::Ip6HopLimit];
-                let known = [&known[..], &[Field::Dport, Field::TcpFlags, Field::Icmp6Type]].concat();
+                let known = [&known[..], &[Field::Ip4Ttl, Field::Dport, Field::TcpFlags, Field::Icmp6Type]].concat();
                 assert!(known.contains(&other), "the interpreter lacks {other:?}");
                 return None;
             }
@@ -92,8 +93,24 @@ enum Flow {
     Next,
 }
 
-/// Whether the packet passes the hook that it is at.
+/// Whether the packet passes prerouting, whose chains run by priority.
+pub fn passes_prerouting(rules: &Ruleset, packet: &Packet) -> bool {
+    let before = Packet { oif: None, ..packet.clone() };
+    let hooks = rules.chains.iter().filter_map(|(name, chain)| Some((chain.hook()?, name)));
+    let mut chains: Vec<(i32, &String)> =
+        hooks.filter(|(base, _)| base.hook == Hook::Prerouting).map(|(base, name)| (base.priority, name)).collect();
+    chains.sort();
+    assert!(chains.first().is_some_and(|(priority, _)| *priority < -400), "before conntrack and fragments");
+    chains.iter().all(|(_, name)| !matches!(run(rules, name, &before, 0), Flow::Drop))
+}
+
+/// Whether the packet passes prerouting and the hook that it comes to then.
 pub fn passes(rules: &Ruleset, packet: &Packet) -> bool {
+    passes_prerouting(rules, packet) && passes_hook(rules, packet)
+}
+
+/// Whether the packet passes the hook that it is at.
+pub fn passes_hook(rules: &Ruleset, packet: &Packet) -> bool {
     let hook = if packet.oif.is_some() { Hook::Forward } else { Hook::Input };
     let mut at_hook = rules.chains.iter().filter(|(_, c)| c.hook().is_some_and(|b| b.hook == hook));
     let (name, _) = at_hook.next().expect("a base chain");
@@ -179,6 +196,8 @@ fn masked(value: &Value, mask: &Value) -> Value {
     match (value, mask) {
         (Value::U8(v), Value::U8(m)) => Value::U8(v & m),
         (Value::U32(v), Value::U32(m)) => Value::U32(v & m),
+        (Value::Ip4(v), Value::Ip4(m)) => Value::Ip4(v & m),
+        (Value::Ip6(v), Value::Ip6(m)) => Value::Ip6(v & m),
         other => panic!("the interpreter lacks masks of {other:?}"),
     }
 }

@@ -49,6 +49,7 @@ impl Cluster {
             interface_prefix: "cfd".into(),
             pod_cidrs: networks(&["10.88.0.0/24", "fd88::/64"]),
             addresses: ["192.168.0.10", "fd00::10", "127.0.0.1"].map(ip).into(),
+            nat64_prefixes: Vec::new(),
         };
         let facts = ClusterFacts {
             tenants: tenants.into(),

@@ -8,5 +8,7 @@ mod kernel;
 mod kit;
 mod packets;
 mod policies;
+mod prerouting;
 mod scale;
+mod size;
 mod tenants;
