@@ -60,11 +60,15 @@ pub async fn run(mut clients: Clients, command: Command) -> Result<u8, CliError>
     Ok(0)
 }
 
-/// Adds a line and drops the oldest over `most`; parts of one long line count as one.
+/// Adds a line and drops the oldest over `most`; parts of one long line count as one, and so do those at the end whose
+/// newline has not come, or never will.
 fn push_line(last: &mut VecDeque<Vec<u8>>, text: Vec<u8>, most: usize) {
     last.push_back(text);
-    let whole = |texts: &VecDeque<Vec<u8>>| texts.iter().filter(|t| !Line::parse(t).partial).count();
-    while whole(last) > most {
+    let partial = |text: &Vec<u8>| Line::parse(text).partial;
+    let lines = |texts: &VecDeque<Vec<u8>>| {
+        texts.iter().filter(|text| !partial(text)).count() + usize::from(texts.back().is_some_and(partial))
+    };
+    while lines(last) > most {
         while last.pop_front().is_some_and(|text| Line::parse(&text).partial) {}
     }
 }
@@ -81,7 +85,12 @@ mod tests {
         }
         let all: Vec<String> = last.iter().map(|t| String::from_utf8_lossy(Line::parse(t).text).into_owned()).collect();
         assert_eq!(all, ["tw", "o", "three"]);
-        push_line(&mut last, b"t stdout F x\n".to_vec(), 0);
-        assert!(last.is_empty());
+        push_line(&mut last, b"t stdout P no newline\n".to_vec(), 2);
+        let all: Vec<String> = last.iter().map(|t| String::from_utf8_lossy(Line::parse(t).text).into_owned()).collect();
+        assert_eq!(all, ["three", "no newline"]);
+        for text in ["t stdout F x\n", "t stdout P x\n"] {
+            push_line(&mut last, text.as_bytes().to_vec(), 0);
+            assert!(last.is_empty());
+        }
     }
 }

@@ -115,7 +115,7 @@ mod tests {
         log.write(STDERR, b"oops");
         log.finish_all();
         assert_eq!(contents(&first), ["stdout F one"]);
-        assert_eq!(contents(&second), ["stdout F two", "stderr F oops"]);
+        assert_eq!(contents(&second), ["stdout F two", "stderr P oops"]);
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Cuts output into log lines: `TIME STREAM TAG CONTENT`, TAG `F` for a line's last piece and `P` for the ones before.
+//! Cuts output into log lines: `TIME STREAM TAG CONTENT`, TAG `F` for the piece of a line that its newline ends, and `P`
+//! for every other: those before it, and what a stream ended with instead of a newline. Readers join pieces and add a
+//! newline after `F` alone, so they see the very bytes that were written.
 
 use std::time::SystemTime;
 
@@ -41,10 +43,10 @@ impl LineCutter {
         }
     }
 
-    /// The stream ended: what is left is a line, though it has no newline.
+    /// The stream ended: what is left is a piece that no newline ended.
     pub(crate) fn finish(&mut self, now: SystemTime, mut write: impl FnMut(&[u8])) {
         if !self.pending.is_empty() {
-            self.line(&[], 'F', now, &mut write);
+            self.line(&[], 'P', now, &mut write);
         }
         self.pending = Vec::new();
     }
@@ -85,8 +87,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_newline_at_the_end_is_not_lost() {
-        assert_eq!(cut(&[b"one\nrest"]), ["F one", "F rest"]);
+    fn a_line_without_newline_at_the_end_is_not_lost_and_gets_none() {
+        assert_eq!(cut(&[b"one\nrest"]), ["F one", "P rest"]);
         assert_eq!(cut(&[b"one\n"]), ["F one"]);
     }
 

@@ -9,7 +9,7 @@ use crate::cli::error::CliError;
 pub struct Line<'a> {
     /// Of the container's standard error.
     pub stderr: bool,
-    /// More of the same line of output follows.
+    /// No newline of the container ends it: more of the same line follows, or its output ended so.
     pub partial: bool,
     /// What the container wrote.
     pub text: &'a [u8],
