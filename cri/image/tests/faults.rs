@@ -29,26 +29,27 @@ fn big() -> Image {
     image(&[(many.bytes(), Packed::Gzip)])
 }
 
-/// The body of the process that is killed.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "is run by the test below"]
-async fn pull_until_killed() {
-    let (Ok(root), Ok(reference)) = (std::env::var(ROOT), std::env::var(REFERENCE)) else { return };
-    let mut config = support::config(Path::new(&root));
+/// What the process does that is killed: the test below, run by itself with a task.
+async fn pull_until_killed(root: &str, reference: &str) -> ! {
+    let mut config = support::config(Path::new(root));
     config.stall_timeout = Duration::from_secs(60);
-    let _ = ImageService::open(config).unwrap().pull(&reference, None).await;
+    let pulled = ImageService::open(config).unwrap().pull(reference, None).await;
+    panic!("the pull ended before it was killed: {pulled:?}");
 }
 
 #[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_in_the_middle_of_an_unpack_loses_nothing_but_the_layer() {
+    if let (Ok(root), Ok(reference)) = (std::env::var(ROOT), std::env::var(REFERENCE)) {
+        pull_until_killed(&root, &reference).await;
+    }
     let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, big());
     registry.put("test/a", "1", &image);
     let half = image.layers[0].len() / 2;
     registry.fail(&sha256(&image.layers[0]), 1, Fault::Stall(half));
     drop(open(dir.path()));
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "pull_until_killed"])
+        .args(["--ignored", "--exact", "a_kill_in_the_middle_of_an_unpack_loses_nothing_but_the_layer"])
         .env(ROOT, dir.path())
         .env(REFERENCE, registry.reference("test/a:1"))
         .spawn()

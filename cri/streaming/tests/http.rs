@@ -62,7 +62,7 @@ async fn its_connections_end_with_it() {
     let mut client = Client::connect(&server.exec_url(exec(&["sleep"], "o")).unwrap(), None).await;
     client.open(&[("streamtype", "error")]).await;
     client.open(&[("streamtype", "stdout")]).await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert_eq!(events.recv().await, Some("sleeping"));
     let address = server.address();
     drop(server);
     assert_eq!(events.recv().await, Some("ended"));

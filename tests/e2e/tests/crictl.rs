@@ -1,5 +1,6 @@
 //! Every subcommand of crictl that people and scripts use, against both kinds of sandbox.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use cofferdam_e2e::{Kind, Running, daemon, run, sleeper, web};
 use cofferdam_test_support::{ContainerSpec, Crictl, Daemon, PodSpec, eventually, http_get, image, needs};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -226,12 +227,22 @@ fn restart(kind: Kind) -> Result<()> {
     let before = daemon.snapshot()?;
     let pod = run(&daemon, PodSpec::new("default", "stays").handler(kind.handler()), &sleeper("main"))?;
     let crictl = daemon.crictl();
-    let short = ContainerSpec::new("short", &image("busybox")).shell("sleep 2; exit 3");
+    let volume = daemon.kubelet_dir().join(format!("pods/{}/volumes/kubernetes.io~empty-dir/signal", pod.spec.uid()));
+    fs::create_dir_all(&volume)?;
+    let short = ContainerSpec::new("short", &image("busybox"))
+        .shell("until [ -e /signal/end ]; do sleep 0.1; done; exit 3")
+        .with(|config| config["mounts"] = json!([{"container_path": "/signal", "host_path": volume}]));
     let short = crictl.run_container(&pod.sandbox, &short, &pod.spec)?;
     let ip = pod.ip(&daemon)?;
     daemon.kill9()?;
-    // Long enough for the short one to end without a daemon; on a busy machine it may end with the next.
-    std::thread::sleep(Duration::from_secs(3));
+    fs::write(volume.join("end"), "")?;
+    // What its shim writes down once it has ended, and the next daemon has to find out.
+    let record = daemon.state().join("pods").join(&pod.sandbox).join("exits");
+    let ended = format!("{short:?}");
+    eventually("the short one ends without a daemon", || {
+        let slots = fs::read(&record)?;
+        Ok(String::from_utf8_lossy(&slots).lines().any(|slot| slot.contains(&ended) && slot.contains("\"code\":3")))
+    })?;
     daemon.start()?;
     assert_eq!(crictl.container_state(&pod.container)?, "CONTAINER_RUNNING");
     eventually("the short one has ended", || Ok(crictl.container_state(&short)? == "CONTAINER_EXITED"))?;

@@ -4,16 +4,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use cofferdam_test_support::Cgroup;
+use cofferdam_test_support::{Cgroup, PATIENCE};
 use serde_json::{Value, json};
 
 use crate::cri::{Answer, Failure};
 use crate::images::PROBE;
 use crate::normalise::Known;
 use crate::side::Side;
-
-/// How long a container of a case may take to say something or to end.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// A `PodSandboxConfig` as kubelet would write it, in a namespace that may use the host.
 pub fn pod(name: &str) -> Value {
@@ -168,7 +165,7 @@ impl<'a> Running<'a> {
             let ended = status["status"]["state"] == "CONTAINER_EXITED";
             // What it wrote last may be in the log only now.
             let last = self.log(container).lines().any(|line| serde_json::from_str::<Value>(line).is_ok());
-            if (ended && !last) || began.elapsed() > LIMIT {
+            if (ended && !last) || began.elapsed() > PATIENCE {
                 bail!("{:?}: the container says nothing: {output:?}\n{status}", self.side.who);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -183,7 +180,7 @@ impl<'a> Running<'a> {
             if status["status"]["state"] == "CONTAINER_EXITED" {
                 return Ok(Ended { status, output: self.log(container) });
             }
-            if began.elapsed() > LIMIT {
+            if began.elapsed() > PATIENCE {
                 bail!("{:?}: the container does not end: {status}", self.side.who);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

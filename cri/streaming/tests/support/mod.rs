@@ -53,7 +53,10 @@ impl StreamBackend for Backend {
                 let text = format!("{}x{}", size.width, size.height);
                 io.stdout.take().unwrap().write_all(text.as_bytes()).await.map_err(gone)?;
             }
-            "sleep" => std::future::pending().await,
+            "sleep" => {
+                let _ = self.0.send("sleeping");
+                std::future::pending().await
+            }
             "exit" => {
                 io.stderr.take().unwrap().write_all(b"oops").await.map_err(gone)?;
                 return Ok(ExitStatus { code: request.cmd[1].parse().unwrap() });
