@@ -7,4 +7,4 @@ mod tree;
 
 pub use hierarchy::{Hierarchy, mounted};
 pub use joining::{Joining, join};
-pub use tree::{hierarchies, kill, make, pod_hierarchies, processes, remove};
+pub use tree::{hierarchies, kill, make, pod_hierarchies, processes, remove, remove_tree};

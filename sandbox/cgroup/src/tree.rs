@@ -86,11 +86,7 @@ pub fn processes(cgroup: &str) -> BTreeSet<i32> {
 fn collect(dir: &Path, pids: &mut BTreeSet<i32>) {
     let procs = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
     pids.extend(procs.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            collect(&entry.path(), pids);
-        }
-    }
+    directories(dir).iter().for_each(|dir| collect(dir, pids));
 }
 
 /// Kills every process in a cgroup and below it, and waits until they are gone (at most 5 s).
@@ -143,32 +139,55 @@ pub fn remove(cgroup: &str) -> io::Result<()> {
     if cgroup.trim_matches('/').is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the root cgroup is nobody's"));
     }
-    hierarchies()?.iter().try_for_each(|mount| remove_tree(&below(mount, cgroup)))
+    // A process that was just reaped may hold one for a moment.
+    let deadline = Instant::now() + Duration::from_secs(1);
+    hierarchies()?.iter().try_for_each(|mount| {
+        loop {
+            match remove_tree(&below(mount, cgroup)) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                other => return other,
+            }
+        }
+    })
 }
 
-fn remove_tree(dir: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_tree(&entry.path())?;
-        }
-    }
-    // A process that was just reaped may hold it for a moment.
-    let deadline = Instant::now() + Duration::from_secs(1);
-    loop {
+/// Most directories below one cgroup; more are made while they are removed.
+const MOST: usize = 1 << 20;
+
+/// Removes one directory of a hierarchy with all below it, however deep. What is gone already is a success.
+///
+/// # Errors
+/// What the kernel refuses, with the path: busy while a process is left in one of them.
+pub fn remove_tree(dir: &Path) -> io::Result<()> {
+    let mut left = vec![dir.to_owned()];
+    for _ in 0..MOST {
+        let Some(dir) = left.last() else { return Ok(()) };
         match fs::remove_dir(dir) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(1));
+            // What a cgroup says of cgroups below it, and what other directories say.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::DirectoryNotEmpty) => {
+                let before = left.len();
+                let children = directories(dir);
+                left.extend(children);
+                if left.len() == before {
+                    let dir = left.last().map(|dir| dir.display().to_string()).unwrap_or_default();
+                    return Err(io::Error::new(error.kind(), format!("{dir}: {error}")));
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", dir.display()))),
-            Ok(()) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io::Error::new(error.kind(), format!("{}: {error}", dir.display())));
+            }
+            _ => drop(left.pop()),
         }
     }
+    Err(io::Error::other(format!("{}: more cgroups below it than can be removed", dir.display())))
+}
+
+/// The directories in one.
+fn directories(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
 #[cfg(test)]
@@ -188,6 +207,21 @@ mod tests {
         assert_eq!(names(&[cpu, named, v2].concat()), ["cpu", "systemd"]);
         assert_eq!(names(&[named, v2].concat()), ["systemd", "unified"]);
         assert_eq!(names(v2), ["unified"]);
+    }
+
+    #[test]
+    fn a_tree_is_removed_however_deep_and_what_is_not_there_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("cgroup");
+        fs::create_dir_all(root.join("x/".repeat(1500))).unwrap();
+        fs::create_dir_all(root.join("y/z")).unwrap();
+        remove_tree(&root).unwrap();
+        assert!(!root.exists());
+        remove_tree(&root).unwrap();
+        fs::create_dir_all(&root).unwrap();
+        fs::write(root.join("file"), "").unwrap();
+        let error = remove_tree(&root).unwrap_err();
+        assert!(error.to_string().contains("cgroup"), "{error}");
     }
 
     #[test]

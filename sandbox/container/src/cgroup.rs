@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cofferdam_cgroup::Hierarchy;
+use cofferdam_cgroup::{Hierarchy, remove_tree};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -165,8 +165,8 @@ impl Cgroup {
             let mut busy = None;
             for dir in self.dirs() {
                 match remove_tree(&dir) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => busy = Some((dir, e)),
-                    _ => {}
+                    Err(error) => busy = Some((dir, error)),
+                    Ok(()) => {}
                 }
             }
             match busy {
@@ -193,16 +193,6 @@ fn collect(dir: &Path, pids: &mut Vec<i32>) {
     let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
     pids.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()).filter(|pid| *pid > 0));
     below(dir).for_each(|dir| collect(&dir, pids));
-}
-
-fn remove_tree(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir(dir) {
-        Err(e) if e.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
-            below(dir).try_for_each(|dir| remove_tree(&dir))?;
-            fs::remove_dir(dir)
-        }
-        other => other,
-    }
 }
 
 /// A v1 cpuset takes no process before it has CPUs and memory nodes.
