@@ -20,7 +20,7 @@ pub use cofferdam_pod_api::{
     PodError, PodNamespaces, Stats, Stdio, UserNamespace,
 };
 pub use cofferdam_tenant::SandboxKind;
-pub use error::{NetworkError, SandboxError};
+pub use error::{Cause, NetworkError, SandboxError};
 pub use network::{Lease, LinkEnd, NetworkAttachment, PodLink, PodNetwork};
 pub use pod::{ByteStreams, PodClient, PodEvent, Reader, Streams, Writer};
 pub use sandbox::{Attachment, ProcessIdentity, Recovered, Sandbox, SandboxFactory, SandboxRecord};
