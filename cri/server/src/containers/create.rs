@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::{ContainerRootfs, ContainerSpec, Sandbox};
-use cofferdam_store::{ContainerEntry, ContainerName, NewContainer, SandboxEntry};
+use cofferdam_store::{ContainerEntry, ContainerName, ContainerPhase, NewContainer, SandboxEntry};
 use oci_spec::runtime::Process;
 
 use super::log;
@@ -21,7 +21,7 @@ use crate::steps::{self, ContainerStep, Creation};
 
 impl Containers {
     /// Makes a container in a sandbox that is ready, and answers its id. A repeated call joins the first, or finds what
-    /// it made.
+    /// it made, unless that has exited.
     pub async fn create(
         self: &Arc<Self>,
         pod: Arc<SandboxEntry>,
@@ -40,7 +40,14 @@ impl Containers {
         name: ContainerName,
     ) -> Result<String, Error> {
         if let Some(found) = self.table.find(|c| c.visible() && c.name() == name) {
-            return Ok(found.id.clone());
+            return match found.phase() {
+                // It has run: a new one of the same name is no retry, and its logs would be those of the old one.
+                ContainerPhase::Exited => Err(Error::AlreadyExists(format!(
+                    "container {} of this name ({}) and attempt ({}) has exited; remove it first",
+                    found.id, name.name, name.attempt
+                ))),
+                _ => Ok(found.id.clone()),
+            };
         }
         // What an earlier, failed try left is no obstacle.
         if let Some(left) = self.table.find(|c| c.name() == name) {
