@@ -1,5 +1,6 @@
 //! The end of a shim: noticed by its pidfd, and what must follow.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -52,7 +53,14 @@ fn reap(pidfd: BorrowedFd<'_>) -> Option<String> {
 
 /// Kills what a dead shim ran and answers what it recorded. Blocks for as long as that takes.
 pub(crate) fn kill_what_it_ran(dir: &Path) -> Records {
-    let records = read_slots(&std::fs::read(dir.join(EXITS_FILE)).unwrap_or_default());
+    let records = match std::fs::read(dir.join(EXITS_FILE)) {
+        Ok(slots) => read_slots(&slots),
+        Err(error) if error.kind() == ErrorKind::NotFound => Records::default(),
+        Err(error) => {
+            tracing::error!(dir = %dir.display(), %error, "what a dead shim recorded cannot be read");
+            Records::default()
+        }
+    };
     for path in &records.cgroups {
         if let Err(error) = cgroup::kill(path) {
             tracing::error!(cgroup = path, %error, "killing the containers of a dead shim");

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use cofferdam_pod_api::{EXITS_FILE, read_slots};
+use cofferdam_pod_api::{EXITS_FILE, Records, read_slots};
 use cofferdam_pod_client::{cgroup, identity};
 use cofferdam_sandbox::{FILES_DIR, ProcessIdentity, SandboxError, SandboxSpec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,7 +19,7 @@ const KILLED: Duration = Duration::from_secs(5);
 
 /// Kills the processes of the sandbox, removes their cgroups and mounts. The shim must be gone. Exit records stay.
 pub(crate) fn end(spec: &SandboxSpec) -> Result<(), SandboxError> {
-    for path in own_cgroups(spec) {
+    for path in own_cgroups(spec)? {
         let failed = |what: &str, error: io::Error| SandboxError::failed(format!("{what} {path}"), error);
         cgroup::kill(&path).map_err(|error| failed("kill the processes of", error))?;
         cgroup::remove(&path).map_err(|error| failed("remove the cgroup", error))?;
@@ -29,14 +29,20 @@ pub(crate) fn end(spec: &SandboxSpec) -> Result<(), SandboxError> {
 }
 
 // Never the whole of a cgroup that kubelet gave: the next attempt of the pod lives in it too.
-fn own_cgroups(spec: &SandboxSpec) -> Vec<String> {
-    let records = read_slots(&fs::read(spec.dir.join(EXITS_FILE)).unwrap_or_default());
+fn own_cgroups(spec: &SandboxSpec) -> Result<Vec<String>, SandboxError> {
+    let path = spec.dir.join(EXITS_FILE);
+    let records = match fs::read(&path) {
+        Ok(slots) => read_slots(&slots),
+        Err(error) if error.kind() == ErrorKind::NotFound => Records::default(),
+        // Without it nobody knows what runs on.
+        Err(error) => return Err(SandboxError::failed(format!("read {}", path.display()), error)),
+    };
     let mut all: Vec<String> = records.cgroups.into_iter().filter(|path| !path.is_empty()).collect();
     all.push(plan::init_cgroup(spec));
     if plan::owns_cgroup(spec) {
         all.push(spec.cgroup.clone());
     }
-    all
+    Ok(all)
 }
 
 fn unmount_all(dir: &Path) -> Result<(), SandboxError> {

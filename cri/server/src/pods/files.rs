@@ -1,7 +1,7 @@
 //! The files of a pod that every container sees: resolv.conf, hosts, hostname.
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use cofferdam_sandbox::{FILES_DIR, Lease, SandboxFactory, SandboxSpec};
 
 use crate::error::Error;
 
-/// The text of /etc/hosts: localhost and the pod itself; with host network, the node's.
-fn hosts(spec: &SandboxSpec, lease: Option<&Lease>) -> String {
-    let Some(lease) = lease else {
-        return std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-    };
+const NODE_HOSTS: &str = "/etc/hosts";
+const NODE_HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+/// The text of /etc/hosts: localhost and the pod itself.
+fn hosts(spec: &SandboxSpec, lease: &Lease) -> String {
     let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
     for address in &lease.addresses {
         text += &format!("{address}\t{}\n", spec.hostname);
@@ -30,12 +30,16 @@ pub(super) async fn write(
     lease: Option<&Lease>,
     factory: &dyn SandboxFactory,
 ) -> Result<(), Error> {
-    let hostname = if spec.hostname.is_empty() {
-        std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default()
-    } else {
-        format!("{}\n", spec.hostname)
+    let hosts = match lease {
+        Some(lease) => hosts(spec, lease).into_bytes(),
+        // With host network, the node's. A node may do without.
+        None => read_node(Path::new(NODE_HOSTS)).await?.unwrap_or_default(),
     };
-    let texts = [("resolv.conf", spec.resolv_conf.clone()), ("hosts", hosts(spec, lease)), ("hostname", hostname)];
+    let hostname = match spec.hostname.as_str() {
+        "" => read_node(Path::new(NODE_HOSTNAME)).await?.unwrap_or_default(),
+        name => format!("{name}\n").into_bytes(),
+    };
+    let texts = [("resolv.conf", spec.resolv_conf.clone().into_bytes()), ("hosts", hosts), ("hostname", hostname)];
     let dir = spec.dir.join(FILES_DIR);
     let shown = spec.dir.display();
     let failed = |e: std::io::Error| Error::Internal(format!("pod files in {shown}: {e}"));
@@ -46,8 +50,33 @@ pub(super) async fn write(
 }
 
 /// Readable for every user of a container, whatever the daemon's umask; on the node nobody gets as far.
-fn write_one(path: &Path, text: &str) -> std::io::Result<()> {
+fn write_one(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
     file.set_permissions(Permissions::from_mode(0o644))?;
-    file.write_all(text.as_bytes())
+    file.write_all(text)
+}
+
+/// A file of the node's, as it is; `None`: there is none. One that cannot be read is an error and not an empty file: the
+/// pod would run with names that are not the node's.
+async fn read_node(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match tokio::fs::read(path).await {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::Internal(format!("read {} for a pod: {error}", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_an_error_and_an_absent_one_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read_node(&dir.path().join("absent")).await.unwrap(), None);
+        std::fs::write(dir.path().join("latin1"), b"10.0.0.1 caf\xe9\n").unwrap();
+        assert_eq!(read_node(&dir.path().join("latin1")).await.unwrap().unwrap(), b"10.0.0.1 caf\xe9\n");
+        let error = read_node(dir.path()).await.unwrap_err().to_string();
+        assert!(error.contains(&dir.path().display().to_string()), "{error}");
+    }
 }

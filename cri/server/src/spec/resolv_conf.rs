@@ -1,5 +1,8 @@
 //! The resolv.conf of a pod.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use cofferdam_cri_api::v1 as cri;
 
 use super::error::SpecError;
@@ -7,7 +10,7 @@ use super::error::SpecError;
 /// The pod's resolv.conf; without a DNS config, the node's.
 pub(super) fn resolv_conf(dns: Option<&cri::DnsConfig>) -> Result<String, SpecError> {
     let Some(dns) = dns.filter(|d| !(d.servers.is_empty() && d.searches.is_empty() && d.options.is_empty())) else {
-        return Ok(std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+        return of_node(Path::new("/etc/resolv.conf"));
     };
     let words = dns.servers.iter().chain(&dns.searches).chain(&dns.options);
     if let Some(bad) =
@@ -28,9 +31,27 @@ pub(super) fn resolv_conf(dns: Option<&cri::DnsConfig>) -> Result<String, SpecEr
     Ok(text)
 }
 
+// A node may have none; one that cannot be read is no reason for a pod without any name server.
+fn of_node(path: &Path) -> Result<String, SpecError> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(SpecError::new("config.dns_config", format!("the node's {}: {error}", path.display()))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_the_node_that_cannot_be_read_is_not_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(of_node(&dir.path().join("absent")).unwrap(), "");
+        std::fs::write(dir.path().join("odd"), b"nameserver 10.0.0.1\n# \xff\n").unwrap();
+        assert!(of_node(&dir.path().join("odd")).unwrap().starts_with("nameserver 10.0.0.1\n"));
+        assert!(of_node(dir.path()).unwrap_err().to_string().contains(&dir.path().display().to_string()));
+    }
 
     #[test]
     fn a_dns_config_becomes_resolv_conf() {
