@@ -1,6 +1,7 @@
 //! What the event loop brings, handed to who does it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 use cofferdam_pod_api::{Body, Empty, Op, Outcome, PodError, Setup};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -77,6 +78,10 @@ impl Backend for Engine {
         let keys: Vec<StreamKey> = self.streams.keys().copied().filter(|(owner, _)| *owner == connection).collect();
         keys.into_iter().for_each(|key| self.close_stream(cx, key));
         self.settle(cx);
+    }
+
+    fn timeout(&mut self, cx: &mut Context) {
+        self.dials_over(cx, Instant::now());
     }
 }
 

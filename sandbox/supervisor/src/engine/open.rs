@@ -1,24 +1,18 @@
-//! The operations that open and steer streams: exec, attach, dial, resize, kill.
+//! The operations that open and steer streams: exec, attach, resize, kill.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use cofferdam_pod_api::{Attach, ContainerState, Dial, Empty, Exec, Outcome, PodError};
-use rustix::event::epoll::EventFlags;
-use rustix::io::Errno;
-use rustix::net::connect;
-use rustix::net::sockopt::socket_error;
+use cofferdam_pod_api::{Attach, ContainerState, Empty, Exec, Outcome, PodError};
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::process::{Input, Output, Process, Role};
+use super::process::{Process, Role};
 use super::state::{Engine, SupervisedContainer};
 use super::stream::Stream;
-use crate::serve::{Context, Origin, StreamKey, Token, kind};
+use crate::serve::{Context, StreamKey};
 
 const DONE: Outcome = Outcome::Empty(Empty {});
 
 impl Engine {
-    fn new_stream(&self, key: StreamKey) -> Result<(), PodError> {
+    pub(super) fn new_stream(&self, key: StreamKey) -> Result<(), PodError> {
         match self.streams.contains_key(&key) {
             true => Err(PodError::Protocol(format!("stream {} is open already", key.1))),
             false => Ok(()),
@@ -53,74 +47,6 @@ impl Engine {
         self.connect_stream(key, Stream::new(key, number, attach.stdin, attach.stdout, attach.stderr));
         let _ = cx;
         Ok(DONE)
-    }
-
-    /// Connects to the pod's localhost, IPv4 first. `None`: answered later.
-    pub(super) fn dial(&mut self, cx: &mut Context, origin: Origin, dial: &Dial) -> Result<Option<Outcome>, PodError> {
-        let key = (origin.connection, dial.stream);
-        self.new_stream(key)?;
-        let port = u16::try_from(dial.port).map_err(|_| PodError::Invalid(format!("port {}", dial.port)))?;
-        let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let (socket, connected) = match self.dial_to(&v4) {
-            Ok(socket) => socket,
-            Err(first) => self.dial_to(&SocketAddr::from((Ipv6Addr::LOCALHOST, port))).map_err(|_| first)?,
-        };
-        let failed = |error: Errno| PodError::Failed(format!("port {port}: {error}"));
-        let output = rustix::io::fcntl_dupfd_cloexec(&socket, 3).map_err(failed)?;
-        let number = self.number();
-        let mut input = Input::new(socket);
-        if !connected {
-            cx.reactor.add(&input.fd, Token::new(kind::INPUT, number), EventFlags::OUT).map_err(failed)?;
-            input.watched = true;
-        }
-        let process = Process {
-            role: Role::Dial((!connected).then_some(origin)),
-            pid: 0,
-            pidfd: None,
-            output: [Some(Output::new(output)), None],
-            input: Some(input),
-            terminal: None,
-            code: None,
-            streams: Vec::new(),
-        };
-        self.processes.insert(number, process);
-        self.connect_stream(key, Stream::new(key, number, true, true, false));
-        if connected {
-            self.resume_output(cx, number);
-        }
-        Ok(connected.then_some(DONE))
-    }
-
-    fn dial_to(&mut self, address: &SocketAddr) -> Result<(std::os::fd::OwnedFd, bool), PodError> {
-        let socket = self.pod()?.socket(address)?;
-        match connect(&socket, address) {
-            Ok(()) => Ok((socket, true)),
-            Err(Errno::INPROGRESS) => Ok((socket, false)),
-            Err(error) => Err(PodError::Failed(format!("connect to {address} in the pod: {error}"))),
-        }
-    }
-
-    /// A connection was made, or not.
-    pub(super) fn dialled(&mut self, cx: &mut Context, number: u32) {
-        let Some(process) = self.processes.get_mut(&number) else { return };
-        let Role::Dial(Some(origin)) = process.role else { return };
-        process.role = Role::Dial(None);
-        let Some(input) = process.input.as_mut() else { return };
-        cx.reactor.remove(&input.fd);
-        input.watched = false;
-        match socket_error(&input.fd) {
-            Ok(Ok(())) => {
-                cx.answer(origin, Ok(DONE));
-                self.resume_output(cx, number);
-                self.write_input(cx, number);
-            }
-            Ok(Err(error)) | Err(error) => {
-                let streams = std::mem::take(&mut process.streams);
-                self.processes.remove(&number);
-                streams.iter().for_each(|key| drop(self.streams.remove(key)));
-                cx.answer(origin, Err(PodError::Failed(format!("connect to the pod's localhost: {error}"))));
-            }
-        }
     }
 
     pub(super) fn resize(&mut self, key: StreamKey, columns: u32, rows: u32) -> Result<Outcome, PodError> {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use crate::serve::{Origin, StreamKey};
 
@@ -13,7 +14,21 @@ pub(super) enum Role {
     /// An exec.
     Exec,
     /// No process: a connection to a port. `Some` while it is being made.
-    Dial(Option<Origin>),
+    Dial(Option<Dialling>),
+}
+
+/// A connection that is being made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dialling {
+    /// Who is to be answered.
+    pub(super) origin: Origin,
+    pub(super) port: u16,
+    /// Addresses that were tried; the last of them is being tried.
+    pub(super) tried: usize,
+    /// Why those before failed.
+    pub(super) failures: Vec<String>,
+    /// When it is given up.
+    pub(super) until: Instant,
 }
 
 /// A process (or a connection to a port) whose streams the engine carries.
@@ -72,6 +87,14 @@ impl Input {
 }
 
 impl Process {
+    /// The connection that is being made, if it is one.
+    pub(super) fn dialling(&self) -> Option<&Dialling> {
+        match &self.role {
+            Role::Dial(dialling) => dialling.as_ref(),
+            Role::Container(_) | Role::Exec => None,
+        }
+    }
+
     /// All its output was read.
     pub(super) fn is_drained(&self) -> bool {
         self.output.iter().all(Option::is_none)
