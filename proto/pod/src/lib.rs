@@ -36,6 +36,7 @@ mod hello;
 mod messages;
 mod namespaces;
 mod ops;
+mod patience;
 mod shim;
 mod state;
 mod status;
@@ -60,6 +61,7 @@ pub use ops::{
     Attach, Boot, Booted, Create, Delete, Dial, Empty, Exec, GetStats, KillStream, List, Op, Outcome, ReopenLog,
     Request, Resize, Resources, Response, Setup, Signal, Start, StatsReply, Status, StatusList, Stop, Update,
 };
+pub use patience::Patience;
 pub use shim::{ShimConfig, ShimKind, ShimNamespaces};
 pub use state::{ContainerExit, ContainerState, ContainerStatus, Stats};
 pub use status::{status_from, status_to};

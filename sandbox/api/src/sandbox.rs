@@ -122,8 +122,13 @@ pub trait Sandbox: Send + Sync {
     /// The client of the pod protocol that reaches it.
     fn pod(&self) -> Arc<dyn PodClient>;
 
-    /// Kills all containers, ends shim and VM, unmounts. Exits announced before are recorded. Idempotent.
-    async fn stop(&self) -> Result<(), SandboxError>;
+    /// Kills all containers, ends shim and VM, unmounts. Exits announced before are recorded. Idempotent. What does not
+    /// end when it is asked is killed within seconds; answers for people why that was necessary, if it was.
+    async fn stop(&self) -> Result<Option<String>, SandboxError>;
+
+    /// Kills it at once, for a reason for people: shim, VM and containers. Does not wait: its end, and that of its
+    /// containers, is told as if it had died by itself. For a sandbox that is hung.
+    fn kill(&self, reason: &str);
 
     /// Applies new pod-level limits (UpdatePodSandboxResources): an error if this sandbox cannot have them.
     async fn resize(&self, cpus: Option<f64>, memory: Option<u64>) -> Result<(), SandboxError>;

@@ -25,6 +25,9 @@ use crate::{identity, socket};
 /// How long a new shim may take to make its namespaces, and an old one to answer.
 const HELLO: Duration = Duration::from_secs(10);
 
+/// How long a killed shim may take to end.
+const KILLED: Duration = Duration::from_secs(5);
+
 /// How long the end of a shim is waited for that has closed its connection.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -82,8 +85,7 @@ impl Launcher {
         {
             return Err(ended(status));
         }
-        let _ = rustix::process::pidfd_send_signal(&*pidfd, rustix::process::Signal::KILL);
-        pidfd.ended().await;
+        end(&pidfd).await;
         Err(error)
     }
 
@@ -136,9 +138,16 @@ impl Launcher {
             Ok(Err(reason)) => reason,
             Err(_) => "it does not answer".into(),
         };
-        let _ = rustix::process::pidfd_send_signal(&*pidfd, rustix::process::Signal::KILL);
-        pidfd.ended().await;
+        end(&pidfd).await;
         Err(format!("its shim could not be reached: {reason}"))
+    }
+}
+
+// One that does not even end by SIGKILL (an uninterruptible wait) keeps nobody waiting; clean-up goes on with it.
+async fn end(pidfd: &PidFd) {
+    let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+    if tokio::time::timeout(KILLED, pidfd.ended()).await.is_err() {
+        tracing::error!("a shim was killed and does not end");
     }
 }
 

@@ -5,7 +5,7 @@
 //! * [`Shim`] is one live shim: its [`cofferdam_sandbox::PodClient`], its identity, its end.
 //!
 //! A shim's death is noticed by its pidfd, never by a guess; what its containers left is killed before it is told
-//! ([`cofferdam_sandbox::PodEvent::Gone`]).
+//! ([`cofferdam_sandbox::PodEvent::Gone`]). A shim that owes an answer for too long is hung, and is killed.
 
 mod binary;
 mod blocking;
@@ -20,6 +20,7 @@ mod requester;
 mod shim;
 mod socket;
 mod streams;
+mod waiting;
 
 pub use blocking::blocking;
 pub use cofferdam_cgroup as cgroup;

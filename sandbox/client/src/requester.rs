@@ -16,10 +16,11 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::incoming::Incoming;
 use crate::lock::lock;
+use crate::waiting::Waiting;
 
 /// Bytes to be sent, and the descriptors that go with the first of them.
 struct Outgoing {
@@ -31,6 +32,7 @@ struct Outgoing {
 pub(crate) struct Requester {
     outgoing: mpsc::UnboundedSender<Outgoing>,
     state: Mutex<State>,
+    waiting: Waiting,
     next_request: AtomicU64,
     next_stream: AtomicU32,
 }
@@ -38,7 +40,6 @@ pub(crate) struct Requester {
 struct State {
     /// Why the connection is over, once it is.
     over: Option<PodError>,
-    requests: HashMap<u64, oneshot::Sender<Result<Outcome, PodError>>>,
     streams: HashMap<u32, Incoming>,
 }
 
@@ -60,17 +61,16 @@ impl Requester {
         let _ = self.outgoing.send(Outgoing { bytes, fds });
     }
 
-    /// Asks, and waits for the answer.
+    /// Asks, and waits for the answer. A shim that does not give it in its time is hung, whoever still waits.
     pub(crate) async fn ask(&self, op: Op, fds: Vec<OwnedFd>) -> Result<Outcome, PodError> {
         let id = self.next_request.fetch_add(1, Ordering::Relaxed);
-        let (answer, answered) = oneshot::channel();
-        {
-            let mut state = lock(&self.state);
+        let answered = {
+            let state = lock(&self.state);
             if let Some(over) = &state.over {
                 return Err(over.clone());
             }
-            state.requests.insert(id, answer);
-        }
+            self.waiting.add(id, &op)
+        };
         self.send_with(Body::Request(Request { id, fds: fds.len() as u32, op: Some(op) }), fds);
         answered.await.unwrap_or_else(|_| Err(PodError::Failed("the connection to the shim is over".into())))
     }
@@ -93,24 +93,24 @@ impl Requester {
 
     /// The connection is over: everybody who waits is told.
     pub(crate) fn fail(&self, reason: &PodError) {
-        let (requests, streams) = {
+        let streams = {
             let mut state = lock(&self.state);
             state.over = Some(reason.clone());
-            (std::mem::take(&mut state.requests), std::mem::take(&mut state.streams))
+            std::mem::take(&mut state.streams)
         };
-        requests.into_values().for_each(|request| drop(request.send(Err(reason.clone()))));
+        self.waiting.fail(reason);
         streams.into_values().for_each(|stream| stream.end(Err(reason.clone())));
     }
 
     fn handle(&self, body: Body) -> Result<(), PodError> {
         match body {
             Body::Response(response) => {
-                let Some(request) = lock(&self.state).requests.remove(&response.id) else { return Ok(()) };
-                let _ = request.send(match response.outcome {
+                let answer = match response.outcome {
                     Some(Outcome::Error(error)) => Err(error_from(error)),
                     Some(outcome) => Ok(outcome),
                     None => Err(PodError::Protocol("an answer of a later version".into())),
-                });
+                };
+                self.waiting.answer(response.id, answer);
             }
             Body::StreamData(data) => {
                 let (stream, channel, length) = (data.stream, data.channel, data.data.len());
@@ -170,20 +170,31 @@ impl Connection {
         let (outgoing, queue) = mpsc::unbounded_channel();
         let (read, write) = socket.into_split();
         let writer = tokio::spawn(write_all(write, queue));
-        let state = Mutex::new(State { over: None, requests: HashMap::new(), streams: HashMap::new() });
-        let requester = Requester { outgoing, state, next_request: AtomicU64::new(1), next_stream: AtomicU32::new(1) };
+        let state = Mutex::new(State { over: None, streams: HashMap::new() });
+        let (waiting, next_request) = (Waiting::default(), AtomicU64::new(1));
+        let requester = Requester { outgoing, state, waiting, next_request, next_stream: AtomicU32::new(1) };
         Ok(Connection { requester: Arc::new(requester), read, decoder, writer })
     }
 
     /// Reads until the connection is over, and says why; events go to the caller.
-    pub(crate) async fn run(mut self, mut event: impl FnMut(cofferdam_pod_api::event::Kind)) -> PodError {
-        let reason = loop {
+    pub(crate) async fn run(mut self, event: impl FnMut(cofferdam_pod_api::event::Kind)) -> Lost {
+        let requester = self.requester.clone();
+        let lost = tokio::select! {
+            reason = self.read_all(event) => Lost::Broken(reason),
+            reason = requester.waiting.overdue() => Lost::Hung(reason),
+        };
+        self.writer.abort();
+        lost
+    }
+
+    async fn read_all(&mut self, mut event: impl FnMut(cofferdam_pod_api::event::Kind)) -> PodError {
+        loop {
             match self.decoder.next_frame() {
                 Ok(Some(frame)) => match frame.body {
                     Some(Body::Event(announced)) => announced.kind.into_iter().for_each(&mut event),
                     Some(body) => {
                         if let Err(error) = self.requester.handle(body) {
-                            break error;
+                            return error;
                         }
                     }
                     None => {}
@@ -191,17 +202,24 @@ impl Connection {
                 Ok(None) => {
                     let mut buffer = [0; 16 * 1024];
                     match self.read.read(&mut buffer).await {
-                        Ok(0) => break PodError::Failed("the shim closed the connection".into()),
+                        Ok(0) => return PodError::Failed("the shim closed the connection".into()),
                         Ok(length) => self.decoder.push(&buffer[..length]),
-                        Err(error) => break PodError::Failed(format!("connection to the shim: {error}")),
+                        Err(error) => return PodError::Failed(format!("connection to the shim: {error}")),
                     }
                 }
-                Err(error) => break PodError::Protocol(error.to_string()),
+                Err(error) => return PodError::Protocol(error.to_string()),
             }
-        };
-        self.writer.abort();
-        reason
+        }
     }
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// It broke, or what came over it cannot be.
+    Broken(PodError),
+    /// The shim owes an answer for too long; says which.
+    Hung(String),
 }
 
 async fn write_all(write: tokio::net::unix::OwnedWriteHalf, mut queue: mpsc::UnboundedReceiver<Outgoing>) {

@@ -19,7 +19,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::death::{self, PidFd};
 use crate::lock::lock;
-use crate::requester::{Connection, Requester, unexpected};
+use crate::requester::{Connection, Lost, Requester, unexpected};
 use crate::socket;
 
 /// Events that a slow subscriber may be behind before it misses some (and must list).
@@ -30,8 +30,14 @@ const EVENTS: usize = 256;
 const RETRIES: u32 = 20;
 const RETRY: Duration = Duration::from_millis(250);
 
-/// How long a shim may take to kill its containers and end.
-const STOP: Duration = Duration::from_secs(20);
+/// How long a lost connection may take to be made again, all tries together.
+const RECONNECT: Duration = Duration::from_secs(15);
+
+/// How long a shim may take to kill its containers and end, hung or not: its own guest has less.
+const STOP: Duration = Duration::from_secs(5);
+
+/// How long a killed shim may take to be gone, with all it ran.
+const KILLED: Duration = Duration::from_secs(5);
 
 /// One live shim. Made by [`crate::Launcher`].
 pub struct Shim {
@@ -47,10 +53,18 @@ struct State {
     events: broadcast::Sender<PodEvent>,
     /// Containers whose exit was announced: after a reconnect they are not announced again.
     announced: HashSet<String>,
-    /// The shim's own last word.
+    /// Why it did not end as it was asked to: the shim's own last word, or why it was killed. The first counts.
     last_word: Option<String>,
     /// Whole, once the shim is gone.
     gone: Option<String>,
+}
+
+enum Reconnected {
+    Connected(Connection),
+    /// There is no shim any more.
+    Ended,
+    /// It lives and does not answer as it should.
+    Failed,
 }
 
 impl Shim {
@@ -115,8 +129,12 @@ impl Shim {
     }
 
     /// Kills all containers, lets the shim record their exits and undo what it made, and waits for its end. A shim that
-    /// does not answer is killed with all it ran. Success if it is gone already.
-    pub async fn stop(&self) -> Result<(), PodError> {
+    /// does not answer is killed with all it ran. Answers why it did not end by this request alone, if it did not;
+    /// success if it is gone already.
+    ///
+    /// # Errors
+    /// It was killed and is still there.
+    pub async fn stop(&self) -> Result<Option<String>, PodError> {
         let asked = async {
             if let Ok(requester) = self.requester() {
                 let _ = requester.ask(Op::Stop(Stop {}), Vec::new()).await;
@@ -124,16 +142,28 @@ impl Shim {
             self.wait().await;
         };
         if tokio::time::timeout(STOP, asked).await.is_err() {
-            tracing::warn!(pid = self.identity.pid, "the shim does not stop, it is killed");
-            self.kill().await;
+            self.give_up(&format!("its shim did not end within {STOP:?} and was killed"));
+            if tokio::time::timeout(KILLED, self.wait()).await.is_err() {
+                return Err(PodError::Failed(format!("its shim was killed and does not end within {KILLED:?}")));
+            }
         }
-        Ok(())
+        Ok(lock(&self.state).last_word.clone())
     }
 
-    /// Kills the shim; its containers follow.
+    /// Kills the shim for this reason. Its containers follow, and then its end is told.
+    pub fn give_up(&self, reason: &str) {
+        tracing::warn!(pid = self.identity.pid, reason, "a shim is killed");
+        lock(&self.state).last_word.get_or_insert_with(|| reason.to_owned());
+        // A process that has ended needs no signal.
+        let _ = pidfd_send_signal(&*self.pidfd, Signal::KILL);
+    }
+
+    /// Kills the shim, and waits for its end, though not for ever.
     pub async fn kill(&self) {
         let _ = pidfd_send_signal(&*self.pidfd, Signal::KILL);
-        self.wait().await;
+        if tokio::time::timeout(KILLED, self.wait()).await.is_err() {
+            tracing::error!(pid = self.identity.pid, "a shim was killed and does not end");
+        }
     }
 
     /// Waits until it is gone, and what it ran is killed.
@@ -146,7 +176,7 @@ impl Shim {
     fn announce(&self, kind: event::Kind) {
         match kind {
             event::Kind::Exited(exited) => self.exited(exited.into()),
-            event::Kind::Gone(gone) => lock(&self.state).last_word = Some(gone.reason),
+            event::Kind::Gone(gone) => drop(lock(&self.state).last_word.get_or_insert(gone.reason)),
         }
     }
 
@@ -161,7 +191,14 @@ impl Shim {
         let mut connection = Some(first);
         while let Some(current) = connection.take() {
             let requester = current.requester.clone();
-            let lost = current.run(|kind| self.announce(kind)).await;
+            let lost = match current.run(|kind| self.announce(kind)).await {
+                Lost::Broken(lost) => lost,
+                Lost::Hung(reason) => {
+                    self.give_up(&reason);
+                    requester.fail(&PodError::Gone(reason));
+                    break;
+                }
+            };
             requester.fail(&lost);
             connection = self.reconnect(lost).await;
             if connection.is_some() {
@@ -181,20 +218,29 @@ impl Shim {
     /// A lost connection is either the shim's end or an accident.
     async fn reconnect(&self, lost: PodError) -> Option<Connection> {
         lock(&self.state).requester = Err(lost.clone());
+        match tokio::time::timeout(RECONNECT, self.try_reconnect(&lost)).await {
+            Ok(Reconnected::Connected(connection)) => return Some(connection),
+            Ok(Reconnected::Ended) => return None,
+            Ok(Reconnected::Failed) | Err(_) => {}
+        }
+        self.give_up(&format!("its shim could not be reached any more: {lost}"));
+        None
+    }
+
+    async fn try_reconnect(&self, lost: &PodError) -> Reconnected {
         for _ in 0..RETRIES {
             if tokio::time::timeout(RETRY, self.pidfd.ended()).await.is_ok() {
-                return None;
+                return Reconnected::Ended;
             }
             tracing::warn!(pid = self.identity.pid, %lost, "the connection to a live shim is lost, trying again");
             if let Ok(socket) = socket::connect(&self.dir).await
                 && let Ok(connection) = Connection::open(socket).await
             {
                 lock(&self.state).requester = Ok(connection.requester.clone());
-                return Some(connection);
+                return Reconnected::Connected(connection);
             }
         }
-        lock(&self.state).last_word = Some(format!("its shim could not be reached any more: {lost}"));
-        None
+        Reconnected::Failed
     }
 
     /// The shim is dead: whatever it ran is killed, exits that it recorded are told, and then its end.
@@ -203,7 +249,8 @@ impl Shim {
         let records = tokio::task::spawn_blocking(move || death::kill_what_it_ran(&dir)).await.unwrap_or_default();
         records.exits.into_iter().for_each(|exit| self.exited(exit));
         let mut state = lock(&self.state);
-        let reason = state.last_word.take().or(records.gone).unwrap_or_else(|| match status {
+        state.last_word = state.last_word.take().or(records.gone);
+        let reason = state.last_word.clone().unwrap_or_else(|| match status {
             Some(status) => format!("its shim ended: {status}"),
             None => "its shim ended".into(),
         });
@@ -224,3 +271,6 @@ impl Shim {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,9 +164,8 @@ impl Cgroup {
         for round in 0..400 {
             let mut busy = None;
             for dir in self.dirs() {
-                match remove_tree(&dir) {
-                    Err(error) => busy = Some((dir, error)),
-                    Ok(()) => {}
+                if let Err(error) = remove_tree(&dir) {
+                    busy = Some((dir, error));
                 }
             }
             match busy {

@@ -73,10 +73,15 @@ impl Sandbox for NamespaceSandbox {
         self.shim.clone()
     }
 
-    async fn stop(&self) -> Result<(), SandboxError> {
-        self.shim.stop().await?;
+    async fn stop(&self) -> Result<Option<String>, SandboxError> {
+        let stopped = self.shim.stop().await?;
         let spec = self.spec.clone();
-        blocking(move || leftovers::end(&spec)).await
+        blocking(move || leftovers::end(&spec)).await?;
+        Ok(stopped)
+    }
+
+    fn kill(&self, reason: &str) {
+        self.shim.give_up(reason);
     }
 
     async fn resize(&self, cpus: Option<f64>, memory: Option<u64>) -> Result<(), SandboxError> {

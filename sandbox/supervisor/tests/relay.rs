@@ -5,14 +5,19 @@
 
 #[path = "relay/bed.rs"]
 mod bed;
+#[path = "relay/mute.rs"]
+mod mute;
+#[path = "relay/peer.rs"]
+mod peer;
 
-use bed::{Bed, Peer, data, request, status};
+use bed::{Bed, status};
 use cofferdam_pod_api::{
-    Body, Exec, ExitReport, Log, Op, Outcome, Response, STDERR, STDOUT, Start, Stop, StreamCredit, StreamData, WINDOW,
-    event, read_slots,
+    Body, Exec, ExitReport, Log, Op, Outcome, Patience, Response, STDERR, STDOUT, Start, Stop, StreamCredit,
+    StreamData, WINDOW, event, read_slots,
 };
 use cofferdam_supervisor::End;
 use cofferdam_test_support::needs;
+use peer::{Peer, data, pair, request};
 
 fn log(sequence: u64, container: &str, text: &str) -> Body {
     let (container, data) = (container.into(), text.as_bytes().to_vec());
@@ -25,7 +30,11 @@ fn exit(sequence: u64, container: &str, code: i32) -> Body {
 
 /// A sandbox with one running container.
 fn running() -> Bed {
-    let mut bed = Bed::booted([0; 2]);
+    running_with(Patience::default())
+}
+
+fn running_with(patience: Patience) -> Bed {
+    let mut bed = Bed::booted_with([0; 2], patience);
     bed.create("c");
     bed.daemon.send(&request(50, Op::Start(Start { container: "c".into() })));
     bed.guest_answers(Outcome::Status(status("c", 7)));
@@ -127,7 +136,7 @@ fn a_guest_that_talks_nonsense_is_killed() {
     bed.guest[1].raw(&[0xff; 64]);
     bed.assert_killed_for("no frame at all", "nonsense");
     let mut bed = running();
-    bed.guest[0] = Peer::new(bed::pair().0);
+    bed.guest[0] = Peer::new(pair().0);
     bed.assert_killed_for("a closed port", "closed");
 }
 

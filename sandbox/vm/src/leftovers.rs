@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
 
 use cofferdam_pod_client::{cgroup, files, identity};
 use cofferdam_sandbox::{FILES_DIR, ProcessIdentity, SandboxError, SandboxRecord, SandboxSpec};
@@ -79,6 +78,3 @@ fn kill_unknown_shim(dir: &Path) -> io::Result<()> {
     }
     Ok(())
 }
-
-/// Waits at most this long for a step that the shim carries out before everything is killed.
-pub(crate) const STOP: Duration = Duration::from_secs(25);

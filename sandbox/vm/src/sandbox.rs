@@ -107,16 +107,19 @@ impl Sandbox for VmSandbox {
         self.shim.clone()
     }
 
-    async fn stop(&self) -> Result<(), SandboxError> {
-        if tokio::time::timeout(leftovers::STOP, self.shim.stop()).await.is_err() {
-            self.shim.kill().await;
-        }
+    async fn stop(&self) -> Result<Option<String>, SandboxError> {
+        let stopped = self.shim.stop().await;
         let (spec, record) = (self.spec.clone(), self.record());
         blocking(move || {
             leftovers::kill(&spec, Some(&record))?;
             leftovers::unmount(&spec)
         })
-        .await
+        .await?;
+        Ok(stopped?)
+    }
+
+    fn kill(&self, reason: &str) {
+        self.shim.give_up(reason);
     }
 
     async fn resize(&self, cpus: Option<f64>, memory: Option<u64>) -> Result<(), SandboxError> {

@@ -9,8 +9,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use bed::{Bed, exit_of, gone};
+use cofferdam_pod_client::identity;
 use cofferdam_sandbox::{Attachment, NetworkAttachment, Recovered, Sandbox, SandboxError, SandboxFactory};
-use cofferdam_test_support::{eventually_async, needs};
+use cofferdam_test_support::{PATIENCE, eventually_async, needs};
 use cofferdam_vm::{Accel, VmConfig};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -23,6 +24,7 @@ async fn vm_sandboxes() {
     volumes_are_seen_as_they_change(&node).await;
     a_restarted_daemon_finds_its_vm(&node).await;
     a_dead_vmm_is_a_dead_sandbox(&node).await;
+    a_vm_that_does_nothing_more_is_stopped_all_the_same(&node).await;
     a_vm_that_does_not_boot_is_an_error_that_says_why(&node).await;
     what_is_missing_is_named(&node);
 }
@@ -132,6 +134,51 @@ async fn a_dead_vmm_is_a_dead_sandbox(node: &Bed) {
         Recovered::Live(_) => panic!("it lives"),
     }
     down(node, &*sandbox).await;
+}
+
+/// Takes everything from the guest by which it could answer.
+const MUTE: &str = "cd /sys/bus/virtio/drivers/virtio_console && for port in virtio*; do echo $port > unbind; done";
+
+async fn a_vm_that_does_nothing_more_is_stopped_all_the_same(node: &Bed) {
+    let stop = |process: u32| kill_process(Pid::from_raw(process as i32).unwrap(), Signal::STOP).unwrap();
+    for hung in ["QEMU", "virtiofsd", "shim", "guest"] {
+        let (sandbox, _) = up(node).await;
+        let container = node.run(&*sandbox, "sleep 1000", &[]).await;
+        let record = sandbox.record();
+        match hung {
+            "QEMU" => stop(record.vmm.clone().unwrap().pid),
+            "virtiofsd" => stop(record.virtiofsd.clone().unwrap().pid),
+            "shim" => stop(record.shim.pid),
+            _ => {
+                let unbind = node.run_with_sysfs(&*sandbox, MUTE).await;
+                // Only a guest that answers no more tells that it is done.
+                let mute = async || {
+                    let answer = tokio::time::timeout(Duration::from_secs(5), sandbox.pod().stats(&unbind)).await;
+                    answer.is_err()
+                };
+                eventually_async("the guest is mute", mute).await.unwrap();
+            }
+        }
+        let mut events = sandbox.pod().events();
+        // As StopPodSandbox does; a virtiofsd that does not run does not keep a guest from ending its processes.
+        let pod = sandbox.pod();
+        let _ = tokio::time::timeout(Duration::from_secs(2), pod.signal(&container, 9, true)).await;
+        let start = Instant::now();
+        let cause = tokio::time::timeout(PATIENCE, sandbox.stop()).await.expect("it ends").unwrap();
+        report(&format!("stop with a hung {hung}"), start);
+        let reason = gone(&mut events).await;
+        match (hung, &cause) {
+            ("virtiofsd", _) => {}
+            ("shim", Some(cause)) => assert!(cause.contains("its shim did not end"), "{cause}"),
+            (_, Some(cause)) => assert!(cause.contains("the guest did not stop"), "{hung}: {cause}"),
+            (_, None) => panic!("{hung}: nothing says that it was killed"),
+        }
+        assert!(cause.is_none_or(|cause| cause == reason), "{hung}: {reason}");
+        for process in [Some(record.shim), record.vmm, record.virtiofsd].into_iter().flatten() {
+            assert!(identity::find(&process).is_err(), "{hung}: process {} is left", process.pid);
+        }
+        down(node, &*sandbox).await;
+    }
 }
 
 async fn a_vm_that_does_not_boot_is_an_error_that_says_why(node: &Bed) {

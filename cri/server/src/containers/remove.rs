@@ -6,6 +6,7 @@ use cofferdam_cri_api::v1::ContainerEventType;
 use cofferdam_sandbox::PodError;
 use cofferdam_store::{ContainerEntry, ContainerPhase};
 
+use super::exits::KILLED;
 use super::state::{ContainerOperation, Containers};
 use crate::error::Error;
 use crate::files::remove_dir;
@@ -62,13 +63,23 @@ impl Containers {
         self.creations.wait(&entry.name()).await;
     }
 
-    /// Removes, after a restart of the daemon, what was half-made or half-removed, and what has no sandbox any more.
+    /// Removes, after a restart of the daemon, what has no sandbox any more.
     pub async fn remove_orphans(self: &Arc<Self>, has_sandbox: impl Fn(&str) -> bool) {
-        for container in self.table.list() {
-            let half = matches!(container.phase(), ContainerPhase::Creating | ContainerPhase::Removing);
-            if (half || !has_sandbox(&container.sandbox))
-                && let Err(error) = self.remove(&container.id).await
-            {
+        for container in self.table.list().iter().filter(|container| !has_sandbox(&container.sandbox)) {
+            self.end_all(&container.sandbox, KILLED, "Error", "its pod sandbox is gone").await;
+        }
+        self.remove_left(|container| !has_sandbox(&container.sandbox)).await;
+    }
+
+    /// Removes, after a restart of the daemon, what was half-made or half-removed in this sandbox.
+    pub async fn remove_half_made(self: &Arc<Self>, sandbox: &str) {
+        let half = |phase| matches!(phase, ContainerPhase::Creating | ContainerPhase::Removing);
+        self.remove_left(|container| container.sandbox == sandbox && half(container.phase())).await;
+    }
+
+    async fn remove_left(self: &Arc<Self>, left: impl Fn(&ContainerEntry) -> bool) {
+        for container in self.table.list().iter().filter(|container| left(container)) {
+            if let Err(error) = self.remove(&container.id).await {
                 tracing::error!(container = container.id, %error, "left-over container");
             }
         }

@@ -56,8 +56,8 @@ fn write_one(path: &Path, text: &[u8]) -> std::io::Result<()> {
     file.write_all(text)
 }
 
-/// A file of the node's, as it is; `None`: there is none. One that cannot be read is an error and not an empty file: the
-/// pod would run with names that are not the node's.
+/// A file of the node's, as it is; `None`: there is none. One that cannot be read is an error and not an empty file:
+/// the pod would run with names that are not the node's.
 async fn read_node(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match tokio::fs::read(path).await {
         Ok(text) => Ok(Some(text)),

@@ -3,14 +3,19 @@
 //! The daemon never guesses: what lives is asked, what is dead is recorded as such, what was half-made is undone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cofferdam_sandbox::Recovered;
 use cofferdam_store::{SandboxEntry, SandboxPhase};
+use tokio::task::JoinSet;
 
 use super::policy::local_pod;
 use super::state::Pods;
 use crate::containers::KILLED;
 use crate::error::Error;
+
+/// How long the daemon waits with its first answer for pods that are not recovered yet.
+const RECOVERY: Duration = Duration::from_secs(5);
 
 /// Exit code of containers that a reboot of the node ended.
 const NODE_GONE: i32 = 255;
@@ -30,11 +35,27 @@ impl Pods {
         self.node.policy.restore(pods).await?;
         let leases: Vec<_> = held.iter().filter_map(|e| e.lease().cloned()).collect();
         self.node.network.recover(&leases).await?;
-        for entry in &entries {
-            self.recover_pod(entry).await;
-        }
         self.containers.remove_orphans(|sandbox| self.table.get(sandbox).is_some()).await;
+        self.recover_pods(entries).await;
         Ok(())
+    }
+
+    /// All of them at once, and each in a task of its own: one that is hung delays neither the others nor, for longer
+    /// than a moment, the daemon. Until it is found alive or dead, its record says what was last known of it.
+    async fn recover_pods(self: &Arc<Self>, entries: Vec<Arc<SandboxEntry>>) {
+        let mut recoveries = JoinSet::new();
+        for entry in entries {
+            let pods = self.clone();
+            recoveries.spawn(async move {
+                pods.recover_pod(&entry).await;
+                pods.containers.remove_half_made(&entry.spec.id).await;
+            });
+        }
+        let all = async { while recoveries.join_next().await.is_some() {} };
+        if tokio::time::timeout(RECOVERY, all).await.is_err() {
+            tracing::warn!(left = recoveries.len(), "some pods are not recovered yet; that goes on in the background");
+            recoveries.detach_all();
+        }
     }
 
     async fn recover_pod(self: &Arc<Self>, entry: &SandboxEntry) {

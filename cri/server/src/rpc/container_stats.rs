@@ -52,14 +52,22 @@ async fn items(runtime: &Runtime, filter: Option<&cri::ContainerStatsFilter>) ->
 /// Of a container that does not run, only what its writable layer takes is known.
 pub(super) async fn of_container(runtime: &Runtime, entry: &ContainerEntry) -> Result<cri::ContainerStats, Error> {
     let usage = match entry.phase() {
-        ContainerPhase::Running => {
-            let pod = runtime.containers.sandbox_of(entry)?.pod();
-            let slow = |_| Error::Unavailable(format!("container {} does not answer", entry.id));
-            tokio::time::timeout(WAIT, pod.stats(&entry.id)).await.map_err(slow)??
-        }
+        ContainerPhase::Running => usage(runtime, entry).await?,
         _ => Stats::default(),
     };
+    Ok(of_usage(runtime, entry, &usage))
+}
+
+/// What a running container uses, as its sandbox says.
+pub(super) async fn usage(runtime: &Runtime, entry: &ContainerEntry) -> Result<Stats, Error> {
+    let pod = runtime.containers.sandbox_of(entry)?.pod();
+    let slow = |_| Error::Unavailable(format!("container {} does not answer", entry.id));
+    Ok(tokio::time::timeout(WAIT, pod.stats(&entry.id)).await.map_err(slow)??)
+}
+
+/// With what its writable layer takes.
+pub(super) fn of_usage(runtime: &Runtime, entry: &ContainerEntry, usage: &Stats) -> cri::ContainerStats {
     let layer = runtime.node.images.usage(&entry.id);
     let layer = present::images::disk_usage(&runtime.node.settings.root, layer);
-    Ok(present::stats::container(entry, &usage, layer))
+    present::stats::container(entry, usage, layer)
 }

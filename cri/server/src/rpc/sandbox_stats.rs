@@ -1,20 +1,15 @@
 //! PodSandboxStats and the lists of them: the sum of a pod's containers, and its interface.
 
-use std::time::Duration;
-
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::Stats;
 use cofferdam_store::{ContainerPhase, SandboxEntry, SandboxPhase};
 use futures::future::join_all;
 
-use super::container_stats::of_container;
+use super::container_stats;
 use super::pages::{Pages, pages};
 use crate::error::Error;
 use crate::present;
 use crate::runtime::Runtime;
-
-/// One container that does not answer must not hold up the list.
-const WAIT: Duration = Duration::from_secs(2);
 
 /// Statistics of one pod.
 pub(super) async fn stats(
@@ -51,12 +46,13 @@ async fn items(runtime: &Runtime, filter: Option<&cri::PodSandboxStatsFilter>) -
 async fn of_pod(runtime: &Runtime, entry: &SandboxEntry) -> cri::PodSandboxStats {
     let mut running = runtime.containers.of_sandbox(&entry.spec.id);
     running.retain(|c| c.phase() == ContainerPhase::Running);
-    let containers = join_all(running.iter().map(|c| of_container(runtime, c))).await.into_iter().flatten().collect();
+    let usages = join_all(running.iter().map(|c| container_stats::usage(runtime, c))).await;
     let mut sum = Stats::default();
-    if let Some(sandbox) = runtime.pods.live(&entry.spec.id) {
-        let pod = sandbox.pod();
-        let answers = join_all(running.iter().map(|c| tokio::time::timeout(WAIT, pod.stats(&c.id)))).await;
-        answers.into_iter().flatten().flatten().for_each(|stats| present::stats::add(&mut sum, &stats));
+    let mut containers = Vec::new();
+    // One that ends or hangs meanwhile is left out.
+    for (container, usage) in running.iter().zip(usages).filter_map(|(c, usage)| usage.ok().map(|usage| (c, usage))) {
+        present::stats::add(&mut sum, &usage);
+        containers.push(container_stats::of_usage(runtime, container, &usage));
     }
     let counters = match entry.lease() {
         Some(lease) => runtime.node.network.counters(lease).await.ok(),

@@ -64,6 +64,7 @@ struct State {
     gone: Option<String>,
     next_pid: u32,
     ignore_term: bool,
+    mute: bool,
 }
 
 impl Default for FakePod {
@@ -91,6 +92,16 @@ impl FakePod {
     /// Containers no longer end by SIGTERM.
     pub fn ignore_term(&self) {
         lock(&self.state).ignore_term = true;
+    }
+
+    /// It answers nothing any more, as a shim whose guest is hung.
+    pub fn mute(&self) {
+        lock(&self.state).mute = true;
+    }
+
+    /// Whether it does.
+    pub fn is_mute(&self) -> bool {
+        lock(&self.state).mute
     }
 
     /// Calls so far: the operation and its container.
@@ -124,7 +135,20 @@ impl FakePod {
         let _ = self.events.send(PodEvent::Gone(reason.into()));
     }
 
-    fn call(&self, op: FakeOp, container: &str) -> Result<(), PodError> {
+    async fn call(&self, op: FakeOp, container: &str) -> Result<(), PodError> {
+        let mut events = self.events.subscribe();
+        let called = self.called(op, container);
+        if self.is_mute() && !matches!(called, Err(PodError::Gone(_))) {
+            loop {
+                if let Ok(PodEvent::Gone(reason)) = events.recv().await {
+                    return Err(PodError::Gone(reason));
+                }
+            }
+        }
+        called
+    }
+
+    fn called(&self, op: FakeOp, container: &str) -> Result<(), PodError> {
         let mut state = lock(&self.state);
         state.calls.push((op, container.into()));
         if let Some(reason) = &state.gone {
@@ -190,7 +214,7 @@ fn streams(exec: FakeExec, stdin: bool, stdout: bool, stderr: bool, kill: bool) 
 #[async_trait]
 impl PodClient for FakePod {
     async fn create(&self, spec: &ContainerSpec, _log: Option<OwnedFd>) -> Result<ContainerStatus, PodError> {
-        self.call(FakeOp::Create, &spec.id)?;
+        self.call(FakeOp::Create, &spec.id).await?;
         let mut state = lock(&self.state);
         if state.containers.contains_key(&spec.id) {
             return Err(PodError::State(format!("container {} exists already", spec.id)));
@@ -203,7 +227,7 @@ impl PodClient for FakePod {
     }
 
     async fn start(&self, container: &str) -> Result<ContainerStatus, PodError> {
-        self.call(FakeOp::Start, container)?;
+        self.call(FakeOp::Start, container).await?;
         let mut state = lock(&self.state);
         let status = state.containers.get_mut(container);
         let status = status.ok_or_else(|| PodError::NotFound(format!("container {container} is not known")))?;
@@ -216,7 +240,7 @@ impl PodClient for FakePod {
     }
 
     async fn signal(&self, container: &str, signal: i32, _all: bool) -> Result<(), PodError> {
-        self.call(FakeOp::Signal, container)?;
+        self.call(FakeOp::Signal, container).await?;
         self.status(container)?;
         let ignored = signal != 9 && lock(&self.state).ignore_term;
         if !ignored && [2, 9, 15].contains(&signal) {
@@ -226,7 +250,7 @@ impl PodClient for FakePod {
     }
 
     async fn delete(&self, container: &str) -> Result<(), PodError> {
-        self.call(FakeOp::Delete, container)?;
+        self.call(FakeOp::Delete, container).await?;
         let mut state = lock(&self.state);
         if state.containers.get(container).is_some_and(|status| status.state == ContainerState::Running) {
             return Err(PodError::State(format!("container {container} is running")));
@@ -236,18 +260,18 @@ impl PodClient for FakePod {
     }
 
     async fn update(&self, container: &str, resources: &LinuxResources) -> Result<LinuxResources, PodError> {
-        self.call(FakeOp::Update, container)?;
+        self.call(FakeOp::Update, container).await?;
         self.status(container)?;
         Ok(resources.clone())
     }
 
     async fn list(&self) -> Result<Vec<ContainerStatus>, PodError> {
-        self.call(FakeOp::List, "")?;
+        self.call(FakeOp::List, "").await?;
         Ok(lock(&self.state).containers.values().cloned().collect())
     }
 
     async fn stats(&self, container: &str) -> Result<Stats, PodError> {
-        self.call(FakeOp::Stats, container)?;
+        self.call(FakeOp::Stats, container).await?;
         if !container.is_empty() {
             self.status(container)?;
         }
@@ -255,25 +279,25 @@ impl PodClient for FakePod {
     }
 
     async fn reopen_log(&self, container: &str, _log: OwnedFd) -> Result<(), PodError> {
-        self.call(FakeOp::ReopenLog, container)?;
+        self.call(FakeOp::ReopenLog, container).await?;
         self.status(container).map(drop)
     }
 
     async fn exec(&self, spec: &ExecSpec, stdout: bool, stderr: bool) -> Result<Streams, PodError> {
-        self.call(FakeOp::Exec, &spec.container)?;
+        self.call(FakeOp::Exec, &spec.container).await?;
         self.running(&spec.container)?;
         let exec = lock(&self.state).execs.pop_front().unwrap_or(FakeExec { code: Some(0), ..FakeExec::default() });
         Ok(streams(exec, spec.stdin, stdout, stderr, true))
     }
 
     async fn attach(&self, container: &str, stdin: bool, stdout: bool, stderr: bool) -> Result<Streams, PodError> {
-        self.call(FakeOp::Attach, container)?;
+        self.call(FakeOp::Attach, container).await?;
         self.running(container)?;
         Ok(streams(FakeExec::default(), stdin, stdout, stderr, false))
     }
 
     async fn dial(&self, port: u16) -> Result<ByteStreams, PodError> {
-        self.call(FakeOp::Dial, &port.to_string())?;
+        self.call(FakeOp::Dial, &port.to_string()).await?;
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let (mut read, mut write) = tokio::io::split(ours);
         // An echo server.

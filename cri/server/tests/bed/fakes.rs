@@ -36,6 +36,8 @@ pub struct World {
     pub rootfs: Mutex<BTreeSet<String>>,
     /// Containers that are staged.
     pub staged: Mutex<BTreeSet<String>>,
+    /// When the first sandbox was killed.
+    pub killed: Mutex<Option<tokio::time::Instant>>,
     /// Limits that sandboxes were given.
     pub resized: Mutex<Vec<(Option<f64>, Option<u64>)>>,
     /// Host access of every tenant.
@@ -172,13 +174,18 @@ impl Sandbox for FakeSandbox {
         self.pod.clone()
     }
 
-    async fn stop(&self) -> Result<(), SandboxError> {
+    async fn stop(&self) -> Result<Option<String>, SandboxError> {
         self.world.sandbox("stop").await?;
         // What it staged went with its mounts.
         self.world.staged.lock().unwrap().clear();
         self.world.running.lock().unwrap().remove(&self.spec.id);
         self.pod.die("stopped");
-        Ok(())
+        Ok(self.pod.is_mute().then(|| "the guest was hung".into()))
+    }
+
+    fn kill(&self, reason: &str) {
+        self.world.killed.lock().unwrap().get_or_insert_with(tokio::time::Instant::now);
+        self.pod.die(reason);
     }
 
     async fn resize(&self, cpus: Option<f64>, memory: Option<u64>) -> Result<(), SandboxError> {

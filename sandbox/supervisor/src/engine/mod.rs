@@ -8,9 +8,9 @@
 //! the output is read to its end, the log is complete, the record is durable, the event goes out, attached streams end.
 //!
 //! `state` holds it all, and each kind of work has a file: `adopt` (new processes), `input` and `output` (bytes),
-//! `ending` (the ends of processes, streams and the sandbox), `containers`, `open` and `dial` (requests on containers, on
-//! streams and on ports). `backend` takes what the event loop brings. Bytes that come to an end do not end processes or streams
-//! themselves: they leave a note, and after each event `ending` looks at the notes.
+//! `ending` (the ends of processes, streams and the sandbox), `containers`, `open` and `dial` (requests on containers,
+//! on streams and on ports). `backend` takes what the event loop brings. Bytes that come to an end do not end processes
+//! or streams themselves: they leave a note, and after each event `ending` looks at the notes.
 
 mod adopt;
 mod backend;

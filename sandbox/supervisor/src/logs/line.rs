@@ -1,6 +1,6 @@
-//! Cuts output into log lines: `TIME STREAM TAG CONTENT`, TAG `F` for the piece of a line that its newline ends, and `P`
-//! for every other: those before it, and what a stream ended with instead of a newline. Readers join pieces and add a
-//! newline after `F` alone, so they see the very bytes that were written.
+//! Cuts output into log lines: `TIME STREAM TAG CONTENT`, TAG `F` for the piece of a line that its newline ends, and
+//! `P` for every other: those before it, and what a stream ended with instead of a newline. Readers join pieces and add
+//! a newline after `F` alone, so they see the very bytes that were written.
 
 use std::time::SystemTime;
 

@@ -6,7 +6,8 @@ use std::time::Instant;
 use cofferdam_pod_api::{Body, Op, Outcome, PodError};
 use rustix::event::Timespec;
 
-use super::state::{BOOT, Phase, Relay};
+use super::ports::GuestPorts;
+use super::state::{Phase, Relay};
 use super::watched::ended;
 use crate::serve::{Backend, Context, Origin, Ready, Token, kind};
 
@@ -68,28 +69,37 @@ impl Backend for Relay {
     }
 
     fn timeout(&mut self, cx: &mut Context) {
-        match self.phase {
-            Phase::Greeting | Phase::SettingUp if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                self.die(cx, format!("the guest did not come up within {} s", BOOT.as_secs()));
-            }
-            Phase::Greeting => {
-                if let Some(guest) = &mut self.guest {
-                    guest.greet(cx);
-                }
-            }
-            Phase::Stopping => self.stopped(cx),
-            Phase::SettingUp => cx.wake = self.deadline,
-            _ => {}
+        let now = Instant::now();
+        if self.timer.take_if(|timer| *timer <= now).is_some() {
+            self.phase_over(cx, now);
+        }
+        if cx.end.is_none() {
+            self.check_debts(cx, now);
         }
         self.flush(cx);
     }
 }
 
 impl Relay {
+    fn phase_over(&mut self, cx: &mut Context, now: Instant) {
+        match self.phase {
+            Phase::Greeting | Phase::SettingUp if self.deadline.is_some_and(|deadline| deadline <= now) => {
+                self.die(cx, format!("the guest did not come up within {:?}", self.patience.boot));
+            }
+            Phase::Greeting => self.timer = self.guest.as_mut().map(GuestPorts::greet),
+            Phase::Stopping => self.stop_over(cx),
+            Phase::SettingUp => self.timer = self.deadline,
+            Phase::Off | Phase::Ready => {}
+        }
+    }
+
+    // The last of each event: whatever was asked and answered, the loop wakes when the next of it is due.
     fn flush(&mut self, cx: &mut Context) {
         let flushed = self.guest.as_mut().map_or(Ok(()), |guest| guest.flush(cx));
         if let Err(fault) = flushed {
             self.broken(cx, &fault);
         }
+        let due = [self.timer, self.questions.next_due(), self.containers.next_end()];
+        cx.wake = due.into_iter().flatten().min();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use cofferdam_pod_api::{
     ContainerExit, ContainerState, ContainerStatus, ExitReport, Log, LogAck, MAX_DATA, PodError, STDERR, STDOUT,
@@ -28,6 +28,16 @@ pub(super) struct GuestContainers {
 struct GuestContainer {
     status: ContainerStatus,
     log: LogFile,
+    /// It was killed: when it must have exited at the latest.
+    ends: Option<Instant>,
+    /// It could not be started, and tells no exit.
+    failed: bool,
+}
+
+impl GuestContainer {
+    fn tells_exit(&self) -> bool {
+        !self.failed && self.status.state != ContainerState::Exited
+    }
 }
 
 impl GuestContainers {
@@ -49,7 +59,7 @@ impl GuestContainers {
             .map_err(|error| PodError::Failed(format!("space for the exit record of {id}: {error}")))?;
         let (state, id) = (ContainerState::Created, id.to_owned());
         let status = ContainerStatus { id: id.clone(), state, pid: 0, started_at: None, exit: None };
-        self.containers.insert(id, GuestContainer { status, log: LogFile::new(log) });
+        self.containers.insert(id, GuestContainer { status, log: LogFile::new(log), ends: None, failed: false });
         Ok(())
     }
 
@@ -59,6 +69,24 @@ impl GuestContainers {
             true => Ok(id.to_owned()),
             false => Err(PodError::NotFound(format!("container {id} is not known"))),
         }
+    }
+
+    /// The container is killed; its exit must be told by then. Asked for again, the first time counts.
+    pub(super) fn must_end(&mut self, id: &str, by: Instant) {
+        if let Some(container) = self.containers.get_mut(id).filter(|c| c.tells_exit()) {
+            container.ends.get_or_insert(by);
+        }
+    }
+
+    /// When the exit of the next killed container is due.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.containers.values().filter_map(|container| container.ends).min()
+    }
+
+    /// A container that was killed and has not exited in its time.
+    pub(super) fn overdue(&self, now: Instant) -> Option<&str> {
+        let late = self.containers.values().find(|container| container.ends.is_some_and(|ends| ends <= now))?;
+        Some(&late.status.id)
     }
 
     /// All of them.
@@ -96,6 +124,8 @@ impl GuestContainers {
             && container.status.state == ContainerState::Created
         {
             container.status.pid = 0;
+            container.failed = true;
+            container.ends = None;
         }
     }
 
@@ -125,6 +155,7 @@ impl GuestContainers {
             return Err(format!("exit code {}", report.code));
         }
         container.log.finish_all();
+        container.ends = None;
         let exit =
             ContainerExit { container: report.container, code: report.code, oom: report.oom, at: SystemTime::now() };
         container.status.state = ContainerState::Exited;
@@ -171,6 +202,11 @@ impl GuestContainers {
             .collect();
         exits.iter().for_each(|exit| self.record(exit));
         exits
+    }
+
+    /// What is left in the guest ends with the sandbox, whose last word says why: no exits of its own.
+    pub(super) fn abandon(&mut self) {
+        self.containers.retain(|_, container| container.status.state == ContainerState::Exited);
     }
 
     fn record(&mut self, exit: &ContainerExit) {

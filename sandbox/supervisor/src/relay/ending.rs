@@ -10,9 +10,6 @@ use super::state::{Phase, Relay};
 use super::watched::CAUSE;
 use crate::serve::{Context, End, Fault, Origin};
 
-/// How long the guest may take to end its containers before it is killed with them.
-const STOP: Duration = Duration::from_secs(5);
-
 /// How long the exits may stay behind the answer to the stop.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -28,7 +25,7 @@ impl Relay {
         if self.phase == Phase::Ready {
             self.phase = Phase::Stopping;
             self.ask(None, Op::Stop(Stop {}), Expects::Stop);
-            cx.wake = Some(Instant::now() + STOP);
+            self.timer = Some(Instant::now() + self.patience.stop);
         } else {
             self.stopped(cx);
         }
@@ -40,7 +37,34 @@ impl Relay {
         if self.containers.all_exited() {
             self.stopped(cx);
         } else {
-            cx.wake = Some(Instant::now() + DRAIN);
+            self.timer = Some(Instant::now() + DRAIN);
+        }
+    }
+
+    /// The time of a stop is over: the guest has not told the last exits, or has not even answered.
+    pub(super) fn stop_over(&mut self, cx: &mut Context) {
+        if !self.drained {
+            self.die_while_stopping(cx, format!("the guest did not stop within {:?}", self.patience.stop));
+        }
+        self.stopped(cx);
+    }
+
+    // Who waits for the stop is answered all the same: the sandbox is dead, and the ends of its containers follow.
+    fn die_while_stopping(&mut self, cx: &mut Context, reason: String) {
+        self.containers.last_word(&reason);
+        cx.announce(event::Kind::Gone(Gone { reason }));
+        self.containers.abandon();
+    }
+
+    /// What the guest owes is overdue: it is hung, and killed.
+    pub(super) fn check_debts(&mut self, cx: &mut Context, now: Instant) {
+        let unanswered = self.questions.overdue(now);
+        let unended = || {
+            let id = self.containers.overdue(now)?;
+            Some(format!("container {id} in the guest did not end within {:?} of SIGKILL", self.patience.killed))
+        };
+        if let Some(reason) = unanswered.or_else(unended) {
+            self.die(cx, reason);
         }
     }
 

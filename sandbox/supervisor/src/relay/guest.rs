@@ -47,7 +47,7 @@ impl Relay {
     fn take_frame(&mut self, cx: &mut Context, port: usize, body: Body) -> Result<(), String> {
         let greeted = self.guest.as_ref().is_some_and(|guest| guest.greeted[port]);
         match (body, port) {
-            (Body::HelloReply(reply), _) if self.phase == Phase::Greeting => self.hello(cx, port, &reply),
+            (Body::HelloReply(reply), _) if self.phase == Phase::Greeting => self.hello(port, &reply),
             _ if !greeted => Err("a frame before its hello".into()),
             (Body::Response(response), 0) => self.response(cx, response),
             (Body::StreamData(data), 1) => self.streams.data(data).map(|frame| to_daemon(cx, frame)),
@@ -63,7 +63,7 @@ impl Relay {
         }
     }
 
-    fn hello(&mut self, cx: &mut Context, port: usize, reply: &HelloReply) -> Result<(), String> {
+    fn hello(&mut self, port: usize, reply: &HelloReply) -> Result<(), String> {
         let Some(guest) = &mut self.guest else { return Ok(()) };
         if !reply.error.is_empty() {
             return Err(format!("its hello: {}", shorten(&reply.error)));
@@ -78,7 +78,7 @@ impl Relay {
         }
         guest.greeted[port] = true;
         if guest.greeted == [true; 2] {
-            cx.wake = self.deadline;
+            self.timer = self.deadline;
             self.phase = Phase::SettingUp;
             let setup = self.setup.take().ok_or("a second set-up")?;
             let setup = Setup::new(&setup).map_err(|error| error.to_string())?;
@@ -88,7 +88,7 @@ impl Relay {
     }
 
     fn response(&mut self, cx: &mut Context, response: Response) -> Result<(), String> {
-        let Pending { origin, expects } = self.questions.answered(response.id).ok_or("an answer to no question")?;
+        let Pending { origin, expects, .. } = self.questions.answered(response.id).ok_or("an answer to no question")?;
         let outcome = match response.outcome.ok_or("an empty answer")? {
             Outcome::Error(error) => {
                 self.refused(cx, &expects, &error)?;
@@ -118,7 +118,7 @@ impl Relay {
         match (expects, outcome) {
             (Expects::Setup, Outcome::Empty(_)) => {
                 self.phase = Phase::Ready;
-                cx.wake = None;
+                self.timer = None;
                 if let Some((origin, processes)) = self.boot.take() {
                     cx.answer(origin, Booted::new(&processes).map(Outcome::Booted));
                 }

@@ -36,8 +36,9 @@ impl GuestPorts {
         Ok(GuestPorts { ports, greeted: [false; 2], epoch: first_epoch(), pause: GREETING })
     }
 
-    /// Says hello, again and again until the answer to the last one comes: bytes are lost while nobody listens.
-    pub(super) fn greet(&mut self, cx: &mut Context) {
+    /// Says hello, again and again until the answer to the last one comes: bytes are lost while nobody listens. Answers
+    /// when to do it the next time.
+    pub(super) fn greet(&mut self) -> Instant {
         self.epoch += 1;
         self.greeted = [false; 2];
         // The answer comes behind a magic of its own, also on a port that has answered an earlier hello.
@@ -45,8 +46,9 @@ impl GuestPorts {
         for port in self.ports.iter_mut().filter(|port| port.is_flushed()) {
             port.queue(&opening(self.epoch));
         }
-        cx.wake = Some(Instant::now() + self.pause);
+        let next = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(GREETING_MOST);
+        next
     }
 
     /// Queues a frame on the port that carries it.

@@ -7,9 +7,11 @@ use cofferdam_pod_api::{BootConfig, Create, Empty, Op, Outcome, PodError};
 
 use super::ports::GuestPorts;
 use super::questions::Expects;
-use super::state::{BOOT, Phase, Relay};
+use super::state::{Phase, Relay};
 use super::watched::Watched;
 use crate::serve::{Context, Origin};
+
+const SIGKILL: i32 = 9;
 
 impl Relay {
     /// Starts the VM. Answered when its agent is set up.
@@ -30,8 +32,8 @@ impl Relay {
         self.boot = Some((origin, booted.processes));
         self.setup = Some(booted.setup);
         self.phase = Phase::Greeting;
-        self.deadline = Some(Instant::now() + BOOT);
-        self.guest.insert(ports).greet(cx);
+        self.deadline = Some(Instant::now() + self.patience.boot);
+        self.timer = Some(self.guest.insert(ports).greet());
         Ok(())
     }
 
@@ -42,11 +44,15 @@ impl Relay {
             Phase::Stopping => return Err(PodError::State("the sandbox is being stopped".into())),
             _ => return Err(PodError::State("the VM is not up yet".into())),
         }
+        self.questions.room()?;
         let expects = match &mut op {
             Op::Create(create) => self.prepare(create, fds.pop())?,
             Op::Start(start) => Expects::Started(self.containers.known(&start.container)?),
             Op::Signal(signal) => {
                 self.containers.known(&signal.container)?;
+                if signal.signal == SIGKILL {
+                    self.containers.must_end(&signal.container, Instant::now() + self.patience.killed);
+                }
                 Expects::Empty
             }
             Op::Delete(delete) => Expects::Deleted(delete.container.clone()),

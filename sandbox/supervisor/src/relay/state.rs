@@ -1,8 +1,8 @@
 //! The relay's state, and how it asks the agent.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use cofferdam_pod_api::{Body, BootedProcesses, GuestSetup, Op};
+use cofferdam_pod_api::{Body, BootedProcesses, GuestSetup, Op, Patience};
 
 use super::containers::GuestContainers;
 use super::machine::Machine;
@@ -12,10 +12,6 @@ use super::streams::RelayedStreams;
 use super::watched::Watched;
 use crate::exits::ExitRecords;
 use crate::serve::Origin;
-
-/// How long a guest may take from power-on to the end of its set-up: an emulated one on a loaded node takes its time,
-/// and kubelet's patience with RunPodSandbox is 4 minutes.
-pub(super) const BOOT: Duration = Duration::from_secs(120);
 
 /// Passes what the daemon asks on to the agent of one VM.
 pub struct Relay {
@@ -35,6 +31,10 @@ pub struct Relay {
     pub(super) drained: bool,
     /// When the boot has failed.
     pub(super) deadline: Option<Instant>,
+    /// When the present phase has to do something by itself.
+    pub(super) timer: Option<Instant>,
+    /// How long the guest may take for what.
+    pub(super) patience: Patience,
 }
 
 /// How far the guest is; see the module.
@@ -50,6 +50,11 @@ pub(super) enum Phase {
 impl Relay {
     /// A VM that is not booted yet, and where exits are recorded.
     pub fn new(machine: Box<dyn Machine>, exits: ExitRecords) -> Self {
+        Self::with_patience(machine, exits, Patience::default())
+    }
+
+    /// With other limits of time.
+    pub fn with_patience(machine: Box<dyn Machine>, exits: ExitRecords, patience: Patience) -> Self {
         Relay {
             machine,
             phase: Phase::Off,
@@ -63,12 +68,15 @@ impl Relay {
             stopping: None,
             drained: false,
             deadline: None,
+            timer: None,
+            patience,
         }
     }
 
     /// Asks the agent.
     pub(super) fn ask(&mut self, origin: Option<Origin>, op: Op, expects: Expects) {
-        let request = self.questions.ask(origin, op, expects);
+        let limit = self.patience.with(&op);
+        let request = self.questions.ask(origin, op, expects, Instant::now(), limit);
         self.send(Body::Request(request));
     }
 

@@ -1,9 +1,7 @@
 //! A shim's server on a thread of its own, with the test at both of its ends.
 
 use std::fs::File;
-use std::io::{IoSlice, Read, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,99 +9,16 @@ use std::thread::JoinHandle;
 
 use cofferdam_pod_api::{
     Body, Boot, BootConfig, BootedProcesses, ContainerRootfs, ContainerSpec, ContainerState, ContainerStatus, Create,
-    Decoder, GuestSetup, Hello, MAGIC, MAX_FRAME, NamespaceMode, Op, Outcome, PodError, Request, Response, Status,
-    Stdio, StreamData, answer, encode, event, opening, status_to, sync_after_magic,
+    GuestSetup, NamespaceMode, Op, Outcome, Patience, PodError, Request, Response, Status, Stdio, answer, event,
+    opening, status_to,
 };
 use cofferdam_supervisor::{BootedMachine, End, ExitRecords, Machine, Relay, serve_vm};
-use cofferdam_test_support::PATIENCE;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-pub fn pair() -> (UnixStream, UnixStream) {
-    UnixStream::pair().unwrap()
-}
-
-pub fn request(id: u64, op: Op) -> Body {
-    Body::Request(Request { id, fds: 0, op: Some(op) })
-}
-
-pub fn data(stream: u32, channel: u32, data: &[u8]) -> Body {
-    Body::StreamData(StreamData { stream, channel, data: data.to_vec(), eof: false })
-}
+use crate::peer::{Peer, pair, request};
 
 pub fn status(id: &str, pid: u32) -> Status {
     let state = ContainerState::Created;
     status_to(&ContainerStatus { id: id.into(), state, pid, started_at: None, exit: None })
-}
-
-/// One end of a connection.
-pub struct Peer {
-    stream: UnixStream,
-    decoder: Decoder,
-    synced: bool,
-}
-
-impl Peer {
-    pub fn new(stream: UnixStream) -> Peer {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Peer { stream, decoder: Decoder::new(MAX_FRAME), synced: false }
-    }
-
-    pub fn raw(&mut self, bytes: &[u8]) {
-        // The server may be gone already: that is what some tests wait for.
-        let _ = self.stream.write_all(bytes);
-    }
-
-    pub fn send(&mut self, body: &Body) {
-        let mut bytes = Vec::new();
-        encode(&body.clone().into(), &mut bytes);
-        self.raw(&bytes);
-    }
-
-    fn send_fd(&mut self, body: &Body, fd: &OwnedFd) {
-        let mut bytes = Vec::new();
-        encode(&body.clone().into(), &mut bytes);
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = [fd.as_fd()];
-        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-        assert_eq!(
-            sendmsg(&self.stream, &[IoSlice::new(&bytes)], &mut control, SendFlags::empty()).unwrap(),
-            bytes.len()
-        );
-    }
-
-    pub fn try_receive(&mut self) -> Option<Body> {
-        loop {
-            let frame = match self.synced {
-                true => self.decoder.next_frame(),
-                false => sync_after_magic(&mut self.decoder, &mut self.synced),
-            };
-            // Another hello stands behind its own magic.
-            let again = frame.is_err() && self.decoder.skip_past(&MAGIC);
-            let frame = if again { self.decoder.next_frame() } else { frame };
-            if let Some(frame) = frame.unwrap() {
-                return frame.body;
-            }
-            let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return None,
-                Ok(length) => self.decoder.push(&buffer[..length]),
-                Err(error) => panic!("nothing came: {error}"),
-            }
-        }
-    }
-
-    pub fn receive(&mut self) -> Body {
-        self.try_receive().expect("the connection is over")
-    }
-
-    fn hello(&mut self) -> Hello {
-        self.synced = false;
-        match self.receive() {
-            Body::Hello(hello) => hello,
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 const PROCESSES: BootedProcesses = BootedProcesses { vmm: 71, file_server: 72 };
@@ -168,6 +83,11 @@ pub struct Bed {
 impl Bed {
     /// A VM whose guest is set up; it misses so many hellos.
     pub fn booted(missed: [usize; 2]) -> Bed {
+        Bed::booted_with(missed, Patience::default())
+    }
+
+    /// With these limits of time.
+    pub fn booted_with(missed: [usize; 2], patience: Patience) -> Bed {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();
@@ -177,7 +97,7 @@ impl Bed {
         let records = dir.path().to_owned();
         let server = std::thread::spawn(move || {
             let exits = ExitRecords::create(&records).unwrap();
-            serve_vm(listener.into(), Relay::new(Box::new(machine), exits))
+            serve_vm(listener.into(), Relay::with_patience(Box::new(machine), exits, patience))
         });
         let mut daemon = Peer::new(UnixStream::connect(&path).unwrap());
         daemon.raw(&opening(5));
@@ -218,6 +138,14 @@ impl Bed {
 
     /// Creates a container whose log is DIR/log.
     pub fn create(&mut self, id: &str) {
+        self.ask_create(id);
+        let asked = self.guest_answers(Outcome::Status(status(id, 7)));
+        assert!(matches!(asked, Op::Create(create) if !create.log), "the guest gets no log");
+        assert!(matches!(self.answer(40), Outcome::Status(_)));
+    }
+
+    /// Asks for it, as request 40.
+    pub fn ask_create(&mut self, id: &str) {
         let oci = serde_json::from_value(serde_json::json!({ "ociVersion": "1.2.0" })).unwrap();
         let spec = ContainerSpec {
             id: id.into(),
@@ -232,9 +160,6 @@ impl Bed {
         let log = File::options().append(true).create(true).open(self.dir.path().join("log")).unwrap();
         let op = Op::Create(Create::new(&spec, true).unwrap());
         self.daemon.send_fd(&Body::Request(Request { id: 40, fds: 1, op: Some(op) }), &log.into());
-        let asked = self.guest_answers(Outcome::Status(status(id, 7)));
-        assert!(matches!(asked, Op::Create(create) if !create.log), "the guest gets no log");
-        assert!(matches!(self.answer(40), Outcome::Status(_)));
     }
 
     /// The guest answers the next request; what it was asked.

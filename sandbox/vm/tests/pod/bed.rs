@@ -116,7 +116,20 @@ impl Bed {
 
     /// Stages, creates and starts a container; its id.
     pub async fn run(&self, sandbox: &dyn Sandbox, script: &str, volumes: &[(&Path, &str, &str)]) -> String {
-        let spec = self.container(sandbox.spec(), script, volumes);
+        self.start(sandbox, self.container(sandbox.spec(), script, volumes)).await
+    }
+
+    /// One that may change its guest's devices.
+    pub async fn run_with_sysfs(&self, sandbox: &dyn Sandbox, script: &str) -> String {
+        let mut spec = self.container(sandbox.spec(), script, &[]);
+        let mut mounts = spec.oci.mounts().clone().unwrap_or_default();
+        let sysfs = json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "rw"] });
+        mounts.push(serde_json::from_value(sysfs).unwrap());
+        spec.oci.set_mounts(Some(mounts));
+        self.start(sandbox, spec).await
+    }
+
+    async fn start(&self, sandbox: &dyn Sandbox, spec: ContainerSpec) -> String {
         sandbox.check_container(&spec).unwrap();
         let spec = sandbox.stage(spec).await.unwrap();
         let log = OpenOptions::new().append(true).create(true).open(self.log(&spec.id)).unwrap();
