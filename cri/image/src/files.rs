@@ -18,14 +18,6 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
-/// Removes a tree; an absent one is a success.
-pub(crate) fn remove_tree(path: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
 /// Removes a file; an absent one is a success.
 pub(crate) fn remove_file(path: &Path) -> std::io::Result<()> {
     match fs::remove_file(path) {

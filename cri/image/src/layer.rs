@@ -203,7 +203,8 @@ struct NewDir(PathBuf);
 
 impl Drop for NewDir {
     fn drop(&mut self) {
-        if let Err(e) = files::remove_tree(&self.0) {
+        // Not later: the disk may be full because of it.
+        if let Err(e) = cofferdam_tree::remove(&self.0) {
             tracing::warn!(path = %self.0.display(), error = %e, "a half-made layer stays until the next start");
         }
     }

@@ -11,7 +11,8 @@
 //! | `blobs/HEX` | configs of images |
 //! | `ingest/HEX` | compressed layers being fetched, resumable, kept for a day |
 //! | `layers/HEX/` | unpacked layers by diff id, lower directories of an overlay |
-//! | `layers/.new-*`, `layers/.old-*` | being unpacked, being removed |
+//! | `layers/.new-*` | being unpacked |
+//! | `trash/` | being removed |
 //! | `images.json` | which names and digests mean which image |
 //! | `snapshots/CONTAINER/{layers.json,upper,work}` | writable layers |
 //!

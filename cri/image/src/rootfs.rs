@@ -6,10 +6,11 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Instant;
 
 use crate::store::{Snapshot, Store, measure};
-use crate::{ImageError, files, names};
+use crate::{ImageError, names};
 
 /// What an overlay of a container is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,24 +79,12 @@ fn stack(diff_ids: &[String]) -> Result<Vec<String>, ImageError> {
     Ok(layers)
 }
 
-/// Removes a writable layer. Blocking, but the files of a large layer go after the answer.
+/// Removes a writable layer. Blocking, but its files go after the answer.
 pub(crate) fn remove(store: &Arc<Store>, container: &str) -> Result<(), ImageError> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
     check(container)?;
-    let dir = store.root().join("snapshots");
-    let aside = dir.join(format!(".old-{}-{container}", COUNT.fetch_add(1, SeqCst)));
-    let moved = std::fs::rename(dir.join(container), &aside);
+    let moved = store.trash().discard(&store.root().join("snapshots").join(container));
     store.lock().snapshots.remove(container);
-    match moved {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(|e| ImageError::io(format!("remove the writable layer of {container}"), e))?,
-    }
-    std::thread::spawn(move || {
-        if let Err(e) = files::remove_tree(&aside) {
-            tracing::warn!(path = %aside.display(), error = %e, "a removed writable layer stays until the next start");
-        }
-    });
-    Ok(())
+    moved.map_err(|e| ImageError::io(format!("remove the writable layer of {container}"), e))
 }
 
 /// Measures in the background what was not measured lately.
@@ -111,9 +100,10 @@ pub(crate) fn refresh(store: &Arc<Store>) {
     let store = store.clone();
     std::thread::spawn(move || {
         for name in stale {
-            let usage = measure(&store.root().join("snapshots").join(&name).join("upper"));
+            let began = Instant::now();
+            let found = measure(&store.root().join("snapshots").join(&name).join("upper"));
             if let Some(snapshot) = store.lock().snapshots.get_mut(&name) {
-                snapshot.measured(usage);
+                snapshot.measured(found, began.elapsed());
             }
         }
         RUNNING.store(false, SeqCst);

@@ -59,6 +59,9 @@ async fn names_that_leave_the_root_are_refused_and_leave_nothing() {
         (Tar::new().file("f", 0o644, b"").file("f/below", 0o644, b"x"), "below"),
         (Tar::new().file("d/.wh...", 0o644, b""), "whiteout"),
         (Tar::new().entry(EntryType::new(b'Z'), "z", "", 0o644, b""), "type"),
+        (Tar::new().pax(&[("path", b"d/".repeat(20_000).as_slice())]).dir("deep"), "4095"),
+        (Tar::new().pax(&[("path", b"d".repeat(300).as_slice())]).dir("long"), "name"),
+        (links_into_the_deep(), "4095"),
         (Tar::new().pax(&[("path", b"a/../../victim")]).file("f", 0o644, b"x"), "victim"),
         (Tar::new().pax(&[("GNU.sparse.major", b"1")]).file("f", 0o644, b"x"), "sparse"),
     ] {
@@ -68,6 +71,13 @@ async fn names_that_leave_the_root_are_refused_and_leave_nothing() {
     assert_eq!(std::fs::read(&victim).unwrap(), b"untouched");
     assert!(files(ground.dir.path(), "layers").is_empty());
     assert!(ground.service.list().is_empty());
+}
+
+/// Each name is short; what it leads to is as long as a path may be.
+fn links_into_the_deep() -> Tar {
+    let below = "d/".repeat(2000);
+    let first = Tar::new().pax(&[("path", below.as_bytes())]).dir("x").pax(&[("linkpath", below.as_bytes())]);
+    first.symlink("link", "x").pax(&[("path", format!("link/{below}").as_bytes())]).dir("x")
 }
 
 #[needs(root)]

@@ -1,16 +1,31 @@
 //! Removing what the server has put on the disk.
 
-use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cofferdam_tree::Trash;
 
 use crate::error::Error;
 
-/// Removes a directory of ours; an absent one is a success. Files below it may be a container's, so links are not
-/// followed (which `remove_dir_all` never does).
-pub(crate) async fn remove_dir(path: &Path) -> Result<(), Error> {
-    match tokio::fs::remove_dir_all(path).await {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::Internal(format!("remove {}: {error}", path.display()))),
-    }
+/// Removes a directory of ours that no container writes to; an absent one is a success.
+pub(crate) async fn remove_dir(path: PathBuf) -> Result<(), Error> {
+    blocking(move || cofferdam_tree::remove(&path).map_err(|e| failed(&path, e))).await
+}
+
+/// Frees the name of a tree that a container wrote; its files go in the background. An absent one is a success.
+pub(crate) async fn discard(trash: &Arc<Trash>, path: PathBuf) -> Result<(), Error> {
+    let trash = trash.clone();
+    blocking(move || trash.discard(&path).map_err(|e| failed(&path, e))).await
+}
+
+/// Work that waits for the disk or takes long, away from the threads that answer requests.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Error::Internal(format!("blocking work: {e}"))))
+}
+
+fn failed(path: &Path, error: std::io::Error) -> Error {
+    Error::Internal(format!("remove {}: {error}", path.display()))
 }

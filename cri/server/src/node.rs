@@ -9,6 +9,7 @@ use cofferdam_sandbox::{FILES_DIR, PodNetwork, SandboxFactory, SandboxKind};
 use cofferdam_seccomp::Seccomp;
 use cofferdam_store::Store;
 use cofferdam_tenant::TenantRegistry;
+use cofferdam_tree::Trash;
 
 use crate::error::Error;
 use crate::images::Images;
@@ -60,6 +61,8 @@ pub(crate) struct Node {
     pub tenants: Arc<dyn TenantRegistry>,
     pub images: Arc<dyn Images>,
     pub seccomp: Arc<Seccomp>,
+    /// `ROOT/trash`: volumes of removed containers.
+    pub volume_trash: Arc<Trash>,
     pub checkpoint: Option<Arc<dyn Checkpoint>>,
 }
 
@@ -67,7 +70,8 @@ impl Node {
     /// Takes the store apart from the rest.
     pub fn new(settings: Settings, parts: Parts, checkpoint: Option<Arc<dyn Checkpoint>>) -> (Node, Store) {
         let Parts { store, factories, network, policy, tenants, images, seccomp } = parts;
-        (Node { settings, factories, network, policy, tenants, images, seccomp, checkpoint }, store)
+        let volume_trash = Arc::new(Trash::new(settings.root.join("trash")));
+        (Node { settings, factories, network, policy, tenants, images, seccomp, volume_trash, checkpoint }, store)
     }
 
     /// The factory of a kind.

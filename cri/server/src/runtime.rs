@@ -49,6 +49,10 @@ impl Runtime {
     /// # Errors
     /// Only what makes serving unsafe: rules or links that cannot be restored.
     pub async fn recover(&self) -> Result<(), Error> {
+        // What an earlier daemon has not come to costs space, never a start.
+        if let Err(error) = self.node.volume_trash.empty() {
+            tracing::warn!(%error, "volumes of removed containers stay on the disk");
+        }
         self.pods.recover().await
     }
 

@@ -23,7 +23,7 @@ impl Store {
     /// Opens or creates the store in a file, reads all of it, and starts the writer.
     ///
     /// # Errors
-    /// The file is in use, damaged, from a newer release, or holds a record that cannot be read.
+    /// The file is in use, damaged, or from a newer release.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
         Store::open_on(Box::new(File::open(path)?))
     }
@@ -31,7 +31,7 @@ impl Store {
     /// The same on any disk.
     ///
     /// # Errors
-    /// A record cannot be read.
+    /// A table cannot be read.
     pub fn open_on(disk: Box<dyn Disk>) -> Result<Store, StoreError> {
         let sandboxes = load::<SandboxEntry>(&*disk)?;
         let containers = load::<ContainerEntry>(&*disk)?;
@@ -46,9 +46,14 @@ impl Store {
 }
 
 fn load<T: Record>(disk: &dyn Disk) -> Result<BTreeMap<String, Arc<T>>, StoreError> {
+    // One record that cannot be read must not keep the others' pods from being served. It stays in the file for whoever
+    // can read it; its pod gets no network any more, because no lease is known, and nothing of it is shown.
     let decode = |(id, bytes): (String, Vec<u8>)| match serde_json::from_slice(&bytes) {
-        Ok(record) => Ok((id, Arc::new(record))),
-        Err(error) => Err(StoreError::Record { table: T::TABLE, id, reason: error.to_string() }),
+        Ok(record) => Some((id, Arc::new(record))),
+        Err(error) => {
+            tracing::error!(table = T::TABLE, id, %error, "a stored record cannot be read and is passed over");
+            None
+        }
     };
-    disk.load(T::TABLE)?.into_iter().map(decode).collect()
+    Ok(disk.load(T::TABLE)?.into_iter().filter_map(decode).collect())
 }

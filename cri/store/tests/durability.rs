@@ -159,3 +159,24 @@ async fn nobody_but_the_owner_reads_the_records() {
     drop(File::open(&path).unwrap());
     assert_eq!(mode(), 0o600);
 }
+
+/// Has one record that an older daemon, or a fault, left unreadable.
+struct Damaged(Vec<u8>);
+
+impl Disk for Damaged {
+    fn load(&self, table: &'static str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let rows = vec![("bad".to_owned(), b"{\"phase\":".to_vec()), ("good".to_owned(), self.0.clone())];
+        Ok(if table == "sandboxes" { rows } else { Vec::new() })
+    }
+
+    fn commit(&mut self, _: &Rows) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_does_not_keep_the_others_from_being_served() {
+    let store = Store::open_on(Box::new(Damaged(serde_json::to_vec(&entry("good")).unwrap()))).unwrap();
+    let ids: Vec<String> = store.sandboxes.list().iter().map(|s| s.spec.id.clone()).collect();
+    assert_eq!(ids, ["good"]);
+}

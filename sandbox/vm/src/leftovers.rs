@@ -33,10 +33,7 @@ pub(crate) fn kill(spec: &SandboxSpec, record: Option<&SandboxRecord>) -> Result
 /// Removes all that is not a process: cgroups, mounts, the pod's directory.
 pub(crate) fn remove(spec: &SandboxSpec) -> Result<(), SandboxError> {
     unmount(spec)?;
-    match std::fs::remove_dir_all(&spec.dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove the pod's directory")(error)),
-        _ => Ok(()),
-    }
+    cofferdam_tree::remove(&spec.dir).map_err(failed("remove the pod's directory"))
 }
 
 /// Removes cgroups and mounts. The directory, with the records of exits in it, stays.

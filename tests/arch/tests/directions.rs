@@ -23,6 +23,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("netpolicy/nft", &["netpolicy/core"]),
     ("sandbox/api", &["tenant/core", "proto/pod"]),
     ("sandbox/sys", &[]),
+    ("sandbox/tree", &[]),
     ("sandbox/cgroup", &[]),
     ("sandbox/container", &["sandbox/sys", "sandbox/cgroup", "proto/pod"]),
     ("sandbox/supervisor", &["sandbox/container", "proto/pod"]),
@@ -30,14 +31,14 @@ const MAY: &[(&str, &[&str])] = &[
     ("sandbox/network", &["sandbox/api", "sandbox/sys", "proto/pod"]),
     ("sandbox/namespace", &["sandbox/api", "sandbox/sys", "sandbox/client", "proto/pod"]),
     ("sandbox/vmm", &["sandbox/sys", "sandbox/cgroup", "sandbox/supervisor", "proto/pod"]),
-    ("sandbox/vm", &["sandbox/api", "sandbox/sys", "sandbox/client", "sandbox/vmm", "proto/pod"]),
+    ("sandbox/vm", &["sandbox/api", "sandbox/sys", "sandbox/tree", "sandbox/client", "sandbox/vmm", "proto/pod"]),
     (
         "sandbox/shim",
         &["sandbox/sys", "sandbox/cgroup", "sandbox/container", "sandbox/supervisor", "sandbox/vmm", "proto/pod"],
     ),
     ("sandbox/agent", &["sandbox/sys", "sandbox/container", "sandbox/supervisor", "sandbox/network", "proto/pod"]),
     ("cri/store", CONTRACTS),
-    ("cri/image", CONTRACTS),
+    ("cri/image", &["sandbox/tree"]),
     ("cri/seccomp", CONTRACTS),
     ("cri/streaming", CONTRACTS),
     ("cri/server", SERVER),
@@ -56,6 +57,7 @@ const MAY: &[(&str, &[&str])] = &[
 
 const SERVER: &[&str] = &[
     "sandbox/api",
+    "sandbox/tree",
     "tenant/core",
     "netpolicy/core",
     "proto/cri",

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use cofferdam_tree::Trash;
 use oci_spec::image::ImageConfiguration;
 
 use super::metadata::{ImageRecord, Metadata};
@@ -23,6 +24,7 @@ pub(crate) struct Store {
     root: PathBuf,
     writer: Mutex<()>,
     state: Mutex<State>,
+    trash: Trash,
 }
 
 /// In memory.
@@ -34,7 +36,6 @@ pub(crate) struct State {
     pub layers: HashMap<String, Usage>,
     pub snapshots: HashMap<String, Snapshot>,
     held: HashMap<String, usize>,
-    removed: u64,
 }
 
 impl Store {
@@ -45,7 +46,8 @@ impl Store {
             std::fs::create_dir_all(&path).map_err(|e| ImageError::io(path.display(), e))?;
         }
         forbid_users(root).map_err(|e| ImageError::io(root.display(), e))?;
-        let store = Store { root: root.to_owned(), writer: Mutex::default(), state: Mutex::default() };
+        let trash = Trash::new(root.join("trash"));
+        let store = Store { root: root.to_owned(), writer: Mutex::default(), state: Mutex::default(), trash };
         let mut metadata = Metadata::load(&store.metadata_file())?;
         let failed = |e| ImageError::io(format!("open {}", root.display()), e);
         let on_disk: HashSet<String> = files::names(&root.join("layers")).map_err(failed)?.into_iter().collect();
@@ -56,12 +58,13 @@ impl Store {
                 .iter()
                 .map(|key| (key.clone(), metadata.layers.get(key).copied().unwrap_or_default()))
                 .collect();
-            state.snapshots = Snapshot::load_all(root).map_err(failed)?;
+            state.snapshots = Snapshot::load_all(root, &store.trash).map_err(failed)?;
             state.configs = configs;
             state.metadata = Arc::new(metadata);
         }
         store.tidy().map_err(failed)?;
         store.sweep()?;
+        store.trash.empty().map_err(failed)?;
         Ok(store)
     }
 
@@ -97,7 +100,7 @@ impl Store {
             for name in files::names(&self.root.join(dir))? {
                 if name.starts_with('.') {
                     self.lock().layers.remove(&name);
-                    remove_left(&self.root.join(dir).join(name));
+                    self.trash.discard(&self.root.join(dir).join(name))?;
                 }
             }
         }
@@ -179,35 +182,33 @@ impl Store {
             return Ok(());
         }
         drop(state);
-        files::remove_tree(from)
+        self.trash.discard(from)
     }
 
-    /// Removes layers and configs that nobody names. Blocking.
+    /// Removes layers and configs that nobody names. Blocking, but the files of layers go later.
     pub fn sweep(&self) -> Result<(), ImageError> {
-        let mut doomed = Vec::new();
-        {
-            let mut guard = self.lock();
-            let state = &mut *guard;
-            let mut used = state.metadata.used_layers();
-            used.extend(state.snapshots.values().flat_map(|s| s.layers.iter().cloned()));
-            used.extend(state.held.keys().cloned());
-            let gone: Vec<String> = state.layers.keys().filter(|key| !used.contains(*key)).cloned().collect();
-            for key in gone {
-                state.removed += 1;
-                let aside = self.root.join("layers").join(format!(".old-{}-{key}", state.removed));
-                std::fs::rename(self.layer_dir(&key), &aside).map_err(|e| ImageError::io("remove a layer", e))?;
-                state.layers.remove(&key);
-                doomed.push(aside);
-            }
-            let unused = |id: &String| !state.metadata.images.contains_key(id) && !state.held.contains_key(id);
-            let gone: Vec<String> = state.configs.keys().filter(|id| unused(id)).cloned().collect();
-            for id in gone {
-                files::remove_file(&self.blob(names::hex_of(&id)?))
-                    .map_err(|e| ImageError::io("remove a config", e))?;
-                state.configs.remove(&id);
-            }
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let mut used = state.metadata.used_layers();
+        used.extend(state.snapshots.values().flat_map(|s| s.layers.iter().cloned()));
+        used.extend(state.held.keys().cloned());
+        let gone: Vec<String> = state.layers.keys().filter(|key| !used.contains(*key)).cloned().collect();
+        for key in gone {
+            self.trash.discard(&self.layer_dir(&key)).map_err(|e| ImageError::io("remove a layer", e))?;
+            state.layers.remove(&key);
         }
-        doomed.iter().try_for_each(|path| files::remove_tree(path)).map_err(|e| ImageError::io("remove a layer", e))
+        let unused = |id: &String| !state.metadata.images.contains_key(id) && !state.held.contains_key(id);
+        let gone: Vec<String> = state.configs.keys().filter(|id| unused(id)).cloned().collect();
+        for id in gone {
+            files::remove_file(&self.blob(names::hex_of(&id)?)).map_err(|e| ImageError::io("remove a config", e))?;
+            state.configs.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Where trees go that nobody names any more.
+    pub fn trash(&self) -> &Trash {
+        &self.trash
     }
 
     /// The root directory.
@@ -230,23 +231,6 @@ impl Store {
     fn metadata_file(&self) -> PathBuf {
         self.root.join("images.json")
     }
-}
-
-/// The unpacker of a daemon that was killed dies with it, but perhaps not at once. What cannot be removed is nobody's:
-/// it costs space, never a start.
-fn remove_left(path: &Path) {
-    for _ in 0..20 {
-        match files::remove_tree(path) {
-            Ok(()) => return,
-            Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-                std::thread::sleep(Duration::from_millis(20))
-            }
-            Err(e) => {
-                return tracing::warn!(path = %path.display(), error = %e, "a leftover stays until the next start");
-            }
-        }
-    }
-    tracing::warn!(path = %path.display(), "a leftover is still written to and stays until the next start");
 }
 
 /// Layers hold setuid programs: no user of the node may reach them.

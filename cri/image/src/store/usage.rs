@@ -1,8 +1,8 @@
 //! What files take.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use cofferdam_tree::{Seen, Size};
 use serde::{Deserialize, Serialize};
 
 /// Disk space and inodes.
@@ -30,20 +30,9 @@ impl std::iter::Sum for Usage {
     }
 }
 
-/// Walks a tree, following nothing. What vanishes meanwhile is not counted.
-pub(crate) fn measure(path: &Path) -> Usage {
-    let mut sum = Usage::default();
-    let mut open = vec![path.to_owned()];
-    while let Some(path) = open.pop() {
-        let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
-        // Of a file with several names each name counts its share.
-        sum += Usage {
-            bytes: found.blocks() * 512 / found.nlink().max(1).min(if found.is_dir() { 1 } else { u64::MAX }),
-            inodes: 1,
-        };
-        if found.is_dir() {
-            open.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.path()));
-        }
-    }
-    sum
+/// Measures a directory that a container may be writing to. What could not be seen whole says so.
+pub(crate) fn measure(path: &Path) -> (Usage, Seen) {
+    let measured = std::fs::File::open(path).and_then(cofferdam_tree::measure);
+    let (size, seen) = measured.unwrap_or((Size::default(), Seen::Torn));
+    (Usage { bytes: size.bytes, inodes: size.inodes }, seen)
 }

@@ -53,6 +53,7 @@ fn unpack(input: impl Read + Send + 'static, limits: &Limits) -> Result<Report, 
         bytes: done.bytes,
         inodes: done.inodes,
         opaque: done.opaque,
+        implied: done.implied,
         devices: done.devices,
     })
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use tar::EntryType;
 
 use super::report::{Failure, Refusal};
-use super::steps::{Meta, invalid, path_of};
+use super::steps::{Meta, Path, invalid, path_of};
 use super::stream::{Item, Stream};
 use super::tree::Tree;
 
@@ -20,6 +20,11 @@ pub(crate) fn apply<R: Read>(tree: &mut Tree, item: &Item, stream: &mut Stream<R
     let Some((name, dir)) = path.split_last() else {
         return Ok(tree.root(&meta(item)?)?);
     };
+    if name.starts_with(AUFS) && *name != OPAQUE {
+        return Ok(());
+    }
+    let place = tree.place(dir)?;
+    let dir: &Path = &place.iter().map(Vec::as_slice).collect::<Vec<_>>();
     if name.starts_with(WHITEOUT) {
         return Ok(whiteout(tree, dir, name)?);
     }
@@ -28,7 +33,7 @@ pub(crate) fn apply<R: Read>(tree: &mut Tree, item: &Item, stream: &mut Stream<R
         EntryType::Regular | EntryType::Continuous => return tree.file(dir, name, &meta, stream),
         EntryType::Directory => tree.directory(dir, name, &meta)?,
         EntryType::Symlink => tree.symlink(dir, name, &item.link, &meta)?,
-        EntryType::Link => tree.hard_link(dir, name, &path_of(&item.link)?)?,
+        EntryType::Link => tree.hard_link(dir, name, &item.link)?,
         EntryType::Fifo => tree.fifo(dir, name, &meta)?,
         // Containers get their devices from the runtime, in a /dev of their own; a node in a layer would only be a way
         // to the host's devices. The one exception is overlay's own form of a whiteout.
@@ -42,9 +47,6 @@ pub(crate) fn apply<R: Read>(tree: &mut Tree, item: &Item, stream: &mut Stream<R
 fn whiteout(tree: &mut Tree, dir: &[&[u8]], name: &[u8]) -> Result<(), Refusal> {
     if name == OPAQUE {
         return tree.opaque(dir);
-    }
-    if name.starts_with(AUFS) {
-        return Ok(());
     }
     match &name[WHITEOUT.len()..] {
         b"" | b"." | b".." => Err(invalid(&[dir, &[name]].concat(), "is a whiteout of nothing")),

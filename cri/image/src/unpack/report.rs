@@ -32,6 +32,8 @@ pub(crate) struct Report {
     pub inodes: u64,
     /// Directories that hide what lies below them in lower layers; raw bytes.
     pub opaque: Vec<Vec<u8>>,
+    /// Directories that the layer names only by what is in them; raw bytes, each after the one that it is in.
+    pub implied: Vec<Vec<u8>>,
     /// Device nodes that were left out.
     pub devices: u64,
 }

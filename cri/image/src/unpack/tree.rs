@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use super::report::{Failure, Limits, Refusal, RefusalKind};
 use super::steps::{
-    Meta, Path, both_times, failed, invalid, is_whiteout, join, link_target, lossy, open_dir, open_in_root, remove,
-    set_meta, write_all,
+    Meta, Path, both_times, check_length, failed, invalid, is_whiteout, join, lossy, open_dir, open_in_root,
+    open_plain, remove, set_meta, write_all,
 };
 
 /// What was made.
@@ -19,6 +19,7 @@ pub(crate) struct Done {
     pub bytes: u64,
     pub inodes: u64,
     pub opaque: Vec<Vec<u8>>,
+    pub implied: Vec<Vec<u8>>,
     pub devices: u64,
 }
 
@@ -26,7 +27,7 @@ pub(crate) struct Done {
 pub(crate) struct Tree {
     root: OwnedFd,
     /// The directory of the entry before: most have the same.
-    last: Option<(Vec<u8>, OwnedFd)>,
+    last: Option<Last>,
     limits: Limits,
     bytes: u64,
     inodes: u64,
@@ -34,10 +35,22 @@ pub(crate) struct Tree {
     /// Set at the end: each new entry changes its directory's time.
     times: Vec<(Vec<u8>, Timespec)>,
     opaque: BTreeSet<Vec<u8>>,
+    /// Directories without an entry, as far as lower layers may have them.
+    implied: BTreeSet<Vec<u8>>,
+    implied_bytes: usize,
 }
 
-/// How deep links that lead to missing directories are followed, as the kernel's own limit.
+/// The directory of the entry before: as it was written, and where it is.
+struct Last {
+    raw: Vec<u8>,
+    real: Vec<Vec<u8>>,
+    fd: OwnedFd,
+}
+
+/// How many links a path may lead through, as the kernel's own limit.
 const MAX_LINKS: u32 = 40;
+/// Bytes of the paths of directories without an entry.
+const MAX_IMPLIED: usize = 8 << 20;
 const BUFFER: usize = 64 << 10;
 
 impl Tree {
@@ -47,14 +60,25 @@ impl Tree {
         let root = rustix::fs::open("/", flags, Mode::empty()).map_err(|e| failed(&[], "open", e))?;
         rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755)).map_err(|e| failed(&[], "chmod", e))?;
         rustix::fs::fchown(&root, Some(Uid::ROOT), Some(Gid::ROOT)).map_err(|e| failed(&[], "chown", e))?;
-        let (times, opaque) = (Vec::new(), BTreeSet::new());
-        Ok(Tree { root, last: None, limits: *limits, bytes: 0, inodes: 1, devices: 0, times, opaque })
+        Ok(Tree {
+            root,
+            last: None,
+            limits: *limits,
+            bytes: 0,
+            inodes: 1,
+            devices: 0,
+            times: Vec::new(),
+            opaque: BTreeSet::new(),
+            implied: BTreeSet::from([b".".to_vec()]),
+            implied_bytes: 0,
+        })
     }
 
     /// Gives the root its metadata.
     pub fn root(&mut self, meta: &Meta) -> Result<(), Refusal> {
         set_meta(self.root.as_fd(), meta).map_err(|e| failed(&[], "set metadata", e))?;
         self.times.push((b".".to_vec(), meta.mtime));
+        self.implied.remove(b".".as_slice());
         Ok(())
     }
 
@@ -92,6 +116,7 @@ impl Tree {
         };
         set_meta(fd.as_fd(), meta).map_err(|e| failed(&path, "set metadata", e))?;
         self.charge(4096, 0)?;
+        self.implied.remove(&path.join(&b'/'));
         self.times.push((path.join(&b'/'), meta.mtime));
         Ok(())
     }
@@ -120,11 +145,14 @@ impl Tree {
         self.set_by_name(dir, name, meta)
     }
 
-    /// Makes a hard link to a file of this layer.
-    pub fn hard_link(&mut self, dir: &Path, name: &[u8], target: &Path) -> Result<(), Refusal> {
+    /// Makes a hard link to a file of this layer. The target may be written with dots: they lead nowhere but below the
+    /// root.
+    pub fn hard_link(&mut self, dir: &Path, name: &[u8], target: &[u8]) -> Result<(), Refusal> {
         let path = join(dir, name);
-        let Some((old, old_dir)) = target.split_last() else {
-            return Err(invalid(&path, "is a hard link to the root"));
+        let parts = target.split(|b| *b == b'/').filter(|part| !matches!(*part, b"" | b"."));
+        let target: &Path = &parts.collect::<Vec<_>>();
+        let Some((old, old_dir)) = target.split_last().filter(|(old, _)| **old != b"..") else {
+            return Err(invalid(&path, "is a hard link to a directory"));
         };
         let old_parent = open_in_root(&self.root, &old_dir.join(&b'/'))
             .map_err(|e| failed(&path, &format!("find the hard link's target {:?}", lossy(target)), e))?;
@@ -152,6 +180,7 @@ impl Tree {
         let path = join(dir, name);
         match rustix::fs::statat(self.parent(dir)?, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
+                self.implied.remove(&path.join(&b'/'));
                 self.opaque.insert(path.join(&b'/'));
                 Ok(())
             }
@@ -188,7 +217,10 @@ impl Tree {
             }
         }
         let opaque = self.opaque.into_iter().collect();
-        Ok(Done { bytes: self.bytes, inodes: self.inodes, opaque, devices: self.devices })
+        let root = &self.root;
+        // What was replaced later is no directory any more.
+        let implied = self.implied.into_iter().filter(|path| open_plain(root, path).is_ok()).collect();
+        Ok(Done { bytes: self.bytes, inodes: self.inodes, opaque, implied, devices: self.devices })
     }
 
     fn charge(&mut self, bytes: u64, inodes: u64) -> Result<(), Refusal> {
@@ -210,10 +242,11 @@ impl Tree {
         make: impl Fn(BorrowedFd<'_>, &[u8]) -> Result<T, Errno>,
     ) -> Result<T, Refusal> {
         self.charge(0, 1)?;
+        check_length(&join(dir, name))?;
         let parent = self.parent(dir)?;
         match make(parent, name) {
             Err(Errno::EXIST) => {
-                remove(parent, name, 0).map_err(|e| failed(&join(dir, name), "replace", e))?;
+                remove(parent, name).map_err(|e| failed(&join(dir, name), "replace", e))?;
                 let made = make(parent, name).map_err(|e| failed(&join(dir, name), "make", e));
                 // It may have been the directory that the cache holds, or lie above it.
                 self.last = None;
@@ -233,44 +266,82 @@ impl Tree {
             .map_err(|e| failed(&path, "set time", e))
     }
 
-    /// The directory with that path, made if it is missing.
-    fn parent(&mut self, dir: &Path) -> Result<BorrowedFd<'_>, Refusal> {
-        let path = dir.join(&b'/');
-        if self.last.as_ref().is_none_or(|(last, _)| *last != path) {
-            let fd = match open_in_root(&self.root, &path) {
-                Ok(fd) => fd,
-                Err(Errno::NOENT | Errno::NOTDIR) => self.make_parents(dir, 0)?,
-                Err(e) => return Err(failed(dir, "open the directory", e)),
-            };
-            self.last = Some((path, fd));
+    /// Where a directory really is, links followed; made if it is missing. All else here takes such a place.
+    pub fn place(&mut self, dir: &Path) -> Result<Vec<Vec<u8>>, Refusal> {
+        let raw = dir.join(&b'/');
+        if let Some(last) = self.last.as_ref().filter(|last| last.raw == raw) {
+            return Ok(last.real.clone());
         }
-        match &self.last {
-            Some((_, fd)) => Ok(fd.as_fd()),
-            None => Ok(self.root.as_fd()),
-        }
+        check_length(dir)?;
+        let (real, fd) = match open_plain(&self.root, &raw) {
+            Ok(fd) => (dir.iter().map(|part| part.to_vec()).collect(), fd),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => self.make_place(dir)?,
+            Err(e) => return Err(failed(dir, "open the directory", e)),
+        };
+        self.last = Some(Last { raw, real: real.clone(), fd });
+        Ok(real)
     }
 
-    fn make_parents(&mut self, dir: &Path, links: u32) -> Result<OwnedFd, Refusal> {
-        for end in 1..=dir.len() {
-            let (path, upper, name) = (&dir[..end], &dir[..end - 1], dir[end - 1]);
-            if open_in_root(&self.root, &path.join(&b'/')).is_ok() {
+    /// The descriptor of a place.
+    fn parent(&mut self, dir: &Path) -> Result<BorrowedFd<'_>, Refusal> {
+        self.place(dir)?;
+        Ok(self.last.as_ref().map_or(self.root.as_fd(), |last| last.fd.as_fd()))
+    }
+
+    /// Goes component by component. A link to a directory that only a lower layer has leads to where it points, and the
+    /// directory is made there.
+    fn make_place(&mut self, dir: &Path) -> Result<(Vec<Vec<u8>>, OwnedFd), Refusal> {
+        let mut ahead: Vec<Vec<u8>> = dir.iter().rev().map(|part| part.to_vec()).collect();
+        let (mut real, mut links): (Vec<Vec<u8>>, u32) = (Vec::new(), 0);
+        while let Some(name) = ahead.pop() {
+            if name == b".." {
+                real.pop();
                 continue;
             }
-            let parent = open_in_root(&self.root, &upper.join(&b'/')).map_err(|e| failed(path, "open", e))?;
-            match rustix::fs::readlinkat(&parent, name, Vec::new()) {
-                // A link to a directory that only a lower layer has: it is made where the link points.
-                Ok(text) if links < MAX_LINKS => {
-                    let target = link_target(upper, text.as_bytes());
-                    let parts: Vec<&[u8]> = target.iter().map(Vec::as_slice).collect();
-                    self.make_parents(&parts, links + 1)?;
+            let upper: Vec<&[u8]> = real.iter().map(Vec::as_slice).collect();
+            let path = join(&upper, &name);
+            check_length(&path)?;
+            let fd = open_plain(&self.root, &upper.join(&b'/')).map_err(|e| failed(&path, "open", e))?;
+            let kind = rustix::fs::statat(&fd, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
+                .map(|found| FileType::from_raw_mode(found.st_mode));
+            match kind {
+                Ok(FileType::Directory) => {}
+                Ok(FileType::Symlink) if links < MAX_LINKS => {
+                    let text = rustix::fs::readlinkat(&fd, name.as_slice(), Vec::new())
+                        .map_err(|e| failed(&path, "follow", e))?;
+                    if text.as_bytes().starts_with(b"/") {
+                        real.clear();
+                    }
+                    let parts = text.as_bytes().split(|b| *b == b'/').filter(|part| !matches!(*part, b"" | b"."));
+                    ahead.extend(parts.rev().map(<[u8]>::to_vec));
+                    links += 1;
+                    continue;
                 }
-                Ok(_) => return Err(failed(path, "follow", Errno::LOOP)),
-                Err(Errno::NOENT) => drop(self.make_directory(upper, name)?),
-                Err(Errno::INVAL) if is_whiteout(parent.as_fd(), name) => drop(self.make_directory(upper, name)?),
-                Err(_) => return Err(invalid(path, "is no directory, but another entry lies below it")),
+                Ok(FileType::Symlink) => return Err(failed(&path, "follow", Errno::LOOP)),
+                Err(Errno::NOENT) => {
+                    drop(self.make_directory(&upper, &name)?);
+                    self.imply(path.join(&b'/'))?;
+                }
+                // What lower layers have there is hidden anyway.
+                Ok(_) if is_whiteout(fd.as_fd(), &name) => drop(self.make_directory(&upper, &name)?),
+                Ok(_) => return Err(invalid(&path, "is no directory, but another entry lies below it")),
+                Err(e) => return Err(failed(&path, "look up", e)),
             }
+            real.push(name);
         }
-        self.last = None;
-        open_in_root(&self.root, &dir.join(&b'/')).map_err(|e| failed(dir, "open the directory", e))
+        let upper: Vec<&[u8]> = real.iter().map(Vec::as_slice).collect();
+        let fd = open_plain(&self.root, &upper.join(&b'/')).map_err(|e| failed(&upper, "open the directory", e))?;
+        Ok((real, fd))
+    }
+
+    /// Notes a directory that has no entry of its own.
+    fn imply(&mut self, path: Vec<u8>) -> Result<(), Refusal> {
+        self.implied_bytes += path.len();
+        self.implied.insert(path);
+        if self.implied_bytes > MAX_IMPLIED {
+            let text = "layer: names too many directories only by what is in them".to_owned();
+            return Err(Refusal { kind: RefusalKind::Exhausted, text });
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use cofferdam_store::{ContainerEntry, ContainerPhase};
 use super::exits::KILLED;
 use super::state::{ContainerOperation, Containers};
 use crate::error::Error;
-use crate::files::remove_dir;
+use crate::files::discard;
 use crate::steps::ContainerStep;
 
 impl Containers {
@@ -52,7 +52,7 @@ impl Containers {
                 None => Ok(()),
             },
             ContainerStep::Rootfs => Ok(self.node.images.remove_rootfs(id).await?),
-            ContainerStep::Volumes => remove_dir(&self.node.volume_dir(id)).await,
+            ContainerStep::Volumes => discard(&self.node.volume_trash, self.node.volume_dir(id)).await,
             ContainerStep::Record => Ok(self.table.remove(id).await?),
             ContainerStep::Spec | ContainerStep::Ports | ContainerStep::Log | ContainerStep::Created => Ok(()),
         }

@@ -21,7 +21,7 @@ impl Pods {
                 let factory = self.node.factory(entry.spec.kind)?;
                 Ok(factory.remove_leftovers(&entry.spec, entry.record()).await?)
             }
-            PodStep::Files => remove_dir(&self.node.pod_dir(id)).await,
+            PodStep::Files => remove_dir(self.node.pod_dir(id)).await,
             PodStep::Record => Ok(self.table.remove(id).await?),
             PodStep::Limits | PodStep::Link | PodStep::Start | PodStep::Ready => Ok(()),
         }

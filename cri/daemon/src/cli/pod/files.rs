@@ -26,13 +26,11 @@ pub(super) fn make(pod: &PodManifest, placement: &Placement) -> Result<(), CliEr
     Ok(())
 }
 
-/// Removes what belongs to the pod alone: the data of its emptyDir volumes and its logs.
+/// Removes what belongs to the pod alone: the data of its emptyDir volumes, which may be as deep as a tenant likes, and
+/// its logs.
 pub(super) fn remove(log_directory: &Path, directory: &Path) -> Result<(), CliError> {
     for path in [log_directory, directory] {
-        match fs::remove_dir_all(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(CliError::io(path)(error)),
-            _ => {}
-        }
+        cofferdam_tree::remove(path).map_err(CliError::io(path))?;
     }
     Ok(())
 }
