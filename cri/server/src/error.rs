@@ -131,7 +131,9 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::UnknownHandler(_) => Error::Invalid(refusal.to_string()),
-            Refusal::Floor { .. } | Refusal::HostAccess { .. } => Error::Denied(refusal.to_string()),
+            Refusal::Floor { .. } | Refusal::HostAccess { .. } | Refusal::Capability { .. } => {
+                Error::Denied(refusal.to_string())
+            }
         }
     }
 }

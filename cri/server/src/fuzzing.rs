@@ -56,6 +56,8 @@ fn assemble(
         pod_dir: &sandbox.dir,
         files_dir: &sandbox.dir,
         volume_dir: "/var/lib/cofferdam/volumes/container".into(),
+        sources: container.mounts.iter().map(|m| m.host_path.clone().into()).collect(),
+        masked: true,
     };
     Ok(spec::container_spec(&inputs)?.0)
 }

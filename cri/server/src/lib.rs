@@ -18,6 +18,7 @@ mod images;
 mod live;
 mod node;
 mod operations;
+mod own_volumes;
 mod pod_cidrs;
 mod pods;
 mod present;

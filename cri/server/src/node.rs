@@ -30,6 +30,8 @@ pub struct Settings {
     pub kubelet_root_dirs: Vec<PathBuf>,
     /// `[tenant] user_namespace_range`: first host id and number of ids.
     pub user_namespace_range: Option<(u32, u32)>,
+    /// Host ids that the node's VMs run as: first and number.
+    pub vm_ids: (u32, u32),
     /// Boot id of the node.
     pub boot_id: String,
 }

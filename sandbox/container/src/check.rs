@@ -1,6 +1,7 @@
 //! The fields of a spec that are refused, by name. Pure.
 
 use cofferdam_pod_api::ContainerSpec;
+use cofferdam_sys::cred::LARGEST_ID;
 use oci_spec::runtime::{Linux, Process};
 
 use crate::error::{Error, refuse};
@@ -40,6 +41,12 @@ pub(crate) fn check_process(process: &Process) -> Result<(), Error> {
     refuse("process.execCPUAffinity", process.exec_cpu_affinity().is_some(), "is not supported")?;
     refuse("process.cwd", !process.cwd().is_absolute(), "is not absolute")?;
     refuse("process.user.username", set(process.user().username()), "names are resolved before")?;
+    let user = process.user();
+    let none = |id: u32| id > LARGEST_ID;
+    refuse("process.user.uid", none(user.uid()), "is no id")?;
+    refuse("process.user.gid", none(user.gid()), "is no id")?;
+    let groups = user.additional_gids().iter().flatten().any(|id| none(*id));
+    refuse("process.user.additionalGids", groups, "holds what is no id")?;
     let nul = |list: &Option<Vec<String>>| list.iter().flatten().any(|s| s.contains('\0'));
     refuse("process.args", nul(process.args()), "holds a NUL")?;
     refuse("process.env", nul(process.env()), "holds a NUL")
@@ -91,6 +98,18 @@ mod tests {
         assert_eq!(process(|p| p.set_selinux_label(Some(String::new()))), "");
         assert!(process(|p| p.set_cwd("here".into())).contains("cwd"));
         assert!(process(|p| p.set_args(None)).contains("args"));
+    }
+
+    #[test]
+    fn a_user_that_would_stay_root_is_refused_by_name() {
+        let with = |uid, gid, groups: Vec<u32>| {
+            let user = oci_spec::runtime::UserBuilder::default().uid(uid).gid(gid).additional_gids(groups);
+            process(|p| p.set_user(user.build().unwrap()))
+        };
+        assert_eq!(with(LARGEST_ID, 0u32, vec![LARGEST_ID]), "");
+        assert!(with(u32::MAX, 0, vec![]).starts_with("process.user.uid"));
+        assert!(with(0, 1 << 31, vec![]).starts_with("process.user.gid"));
+        assert!(with(0, 0, vec![0, u32::MAX]).starts_with("process.user.additionalGids"));
     }
 
     #[test]

@@ -203,6 +203,11 @@ pub(crate) fn user_namespace(mapping: &UserNamespace) -> Result<OwnedFd, Error> 
 
 fn map_ids(pid: i32, user: &UserNamespace) -> Result<(), Error> {
     for (file, ranges) in [("uid_map", &user.uids), ("gid_map", &user.gids)] {
+        let ends =
+            |first: u32, size: u32| size == 0 || u64::from(first) + u64::from(size) > u64::from(cred::LARGEST_ID) + 1;
+        if let Some(bad) = ranges.iter().find(|r| ends(r.container, r.size) || ends(r.host, r.size)) {
+            return Err(Error::refused(file, format!("{bad:?} leaves the range of ids")));
+        }
         let text: String = ranges.iter().map(|r| format!("{} {} {}\n", r.container, r.host, r.size)).collect();
         crate::cgroup::write(Path::new(&format!("/proc/{pid}/{file}")), &text)
             .step_at("map the ids of the pod,", file)?;

@@ -103,11 +103,23 @@ pub fn no_new_privileges() -> io::Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
 }
 
+/// The largest id of a user or group. The largest number means "no change" to the kernel, so that whoever is to become
+/// it stays root; runtimes agree to end here.
+pub const LARGEST_ID: u32 = i32::MAX as u32;
+
+fn are_ids(numbers: &[u32]) -> io::Result<()> {
+    match numbers.iter().find(|n| **n > LARGEST_ID) {
+        Some(bad) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{bad} is no id"))),
+        None => Ok(()),
+    }
+}
+
 /// setgroups, setresgid, setresuid: in the order that each still may.
 ///
 /// # Errors
-/// Those of the calls.
+/// Those of the calls, and a number above [`LARGEST_ID`], which changes nothing.
 pub fn set_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    are_ids(&[uid, gid])?;
     set_groups(groups)?;
     // SAFETY: takes numbers only; the raw call changes this thread, and there is no other.
     check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
@@ -118,8 +130,9 @@ pub fn set_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
 /// setgroups(2).
 ///
 /// # Errors
-/// Those of setgroups(2).
+/// Those of setgroups(2), and a number above [`LARGEST_ID`].
 pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+    are_ids(groups)?;
     // SAFETY: the kernel reads that many 32-bit numbers.
     check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
 }
@@ -132,4 +145,17 @@ pub fn new_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
     // SAFETY: a null name asks for an anonymous keyring.
     check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<u8>()) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_becomes_a_number_that_the_kernel_takes_for_no_change() {
+        for (uid, gid, groups) in [(u32::MAX, 0, [0]), (0, u32::MAX, [0]), (0, 0, [u32::MAX]), (1 << 31, 0, [0])] {
+            // Without privileges the calls would fail with EPERM: the kind tells that none was made.
+            assert_eq!(set_user(uid, gid, &groups).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{uid} {gid}");
+        }
+    }
 }

@@ -30,3 +30,4 @@ pub use config::VmConfig;
 pub use factory::VmFactory;
 pub use plan::{Bind, ReadOnly, ShareMount, StagePlan, plan};
 pub use size::{MINIMUM, RESERVE, guest_memory};
+pub use state::UIDS;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 const FILE: &str = "vm.json";
 
-/// UIDs that VMs of one daemon may have.
-const RANGE: u32 = 65_536;
+/// Number of UIDs that the VMs of one daemon may have, from [`crate::VmConfig::first_uid`] on.
+pub const UIDS: u32 = 65_536;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -42,7 +42,7 @@ impl Uids {
         let siblings = std::fs::read_dir(pods).map_err(failed)?.flatten();
         let used: BTreeSet<u32> =
             siblings.filter_map(|entry| State::read(&entry.path()).ok()).map(|state| state.uid).collect();
-        let uid = (self.first..self.first.saturating_add(RANGE))
+        let uid = (self.first..self.first.saturating_add(UIDS))
             .find(|uid| !used.contains(uid))
             .ok_or_else(|| SandboxError::Resources("all UIDs for VMs are in use".into()))?;
         let state = State { uid, memory, cpus };

@@ -36,15 +36,6 @@ pub struct VmDefaults {
     pub memory: u64,
 }
 
-/// Whether a container needs a user namespace of its pod's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UserNamespaceNeed {
-    /// As kubelet asked.
-    AsRequested,
-    /// Because it adds this capability (netlink's IFLA_TARGET_NETNSID reaches the host's links without one).
-    For(String),
-}
-
 /// Why a tenant may not have a pod or container.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -68,6 +59,17 @@ pub enum Refusal {
         tenant: String,
         /// The field and its value.
         what: String,
+    },
+    /// Host access is denied, and this capability reaches the node from its own user namespace.
+    #[error(
+        "tenant {tenant:?} has no host access: {capability} in a namespace sandbox needs a user namespace of the pod's \
+         own; set hostUsers: false, or use the handler \"vm\""
+    )]
+    Capability {
+        /// The tenant's name.
+        tenant: String,
+        /// Its full name.
+        capability: String,
     },
 }
 

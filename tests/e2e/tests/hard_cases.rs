@@ -45,7 +45,7 @@ fn the_end_of_a_container_ends_its_children_in_a_shared_pid_namespace() -> Resul
 #[needs(root)]
 #[test]
 fn a_tracer_in_the_pods_pid_namespace_cannot_see_the_shim() -> Result<()> {
-    let daemon = daemon("tracer", Kind::Namespace)?.start()?;
+    let daemon = daemon("tracer", Kind::Namespace)?.config("[tenant.default]\nhostAccess = \"Allowed\"\n").start()?;
     let tracer = sleeper("tracer").share_pid().with(|config| {
         config["linux"]["security_context"]["capabilities"] = json!({"add_capabilities": ["SYS_PTRACE"]});
     });

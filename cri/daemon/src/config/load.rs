@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::file::Tenants;
 use super::{Config, NetworkMode};
+
+/// The largest id of a user or group.
+const LARGEST_ID: u32 = i32::MAX as u32;
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +64,7 @@ pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
         toml::from_str::<Config>(&text).map_err(parse)?;
         merge(&mut merged, text.parse::<Table>().map_err(parse)?);
     }
+    keep_shipped(&mut merged)?;
     let config: Config =
         merged.try_into().map_err(|e: toml::de::Error| ConfigError::Parse { path, reason: e.to_string() })?;
     check(&config)?;
@@ -90,6 +95,21 @@ fn merge(into: &mut Table, from: Table) {
             }
         }
     }
+}
+
+/// A tenant of the configuration is as shipped in what it does not say. Its fields are those of a Tenant's spec, each a
+/// whole: `network` without `isolation` is Strict, as in an object.
+fn keep_shipped(merged: &mut Table) -> Result<(), ConfigError> {
+    let Some(Value::Table(tenants)) = merged.get_mut("tenant") else { return Ok(()) };
+    let shipped = Tenants::default();
+    for (name, spec) in [("default", shipped.default), ("system", shipped.system)] {
+        let Some(Value::Table(asked)) = tenants.get_mut(name) else { continue };
+        let wrong = |e: toml::ser::Error| ConfigError::Value { key: format!("tenant.{name}"), reason: e.to_string() };
+        for (key, value) in Table::try_from(spec).map_err(wrong)? {
+            asked.entry(key).or_insert(value);
+        }
+    }
+    Ok(())
 }
 
 fn check(config: &Config) -> Result<(), ConfigError> {
@@ -127,10 +147,14 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.vm.first_uid < 65536 {
         return wrong("vm.first_uid", "is below 65536, where users of the node may be");
     }
+    if config.vm.first_uid > LARGEST_ID - (cofferdam_vm::UIDS - 1) {
+        return wrong("vm.first_uid", "leaves no room for the VMs' ids below 2^31");
+    }
+    let fits = |first: u32, size: u32| size >= 65536 && u64::from(first) + u64::from(size) <= u64::from(LARGEST_ID) + 1;
     if let Some([first, size]) = config.tenant.user_namespace_range
-        && (first == 0 || size < 65536 || first.checked_add(size - 1).is_none())
+        && (first < cofferdam_tenant::FIRST_POD_ID || !fits(first, size))
     {
-        return wrong("tenant.user_namespace_range", "must begin above 0 and hold at least 65536 ids");
+        return wrong("tenant.user_namespace_range", "must lie within 65536 and 2^31, and hold at least 65536 ids");
     }
     Ok(())
 }
@@ -183,6 +207,36 @@ mod tests {
             let error = with(&[("config.toml", text)]).unwrap_err().to_string();
             assert!(error.contains(key), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_tenant_of_the_configuration_is_as_shipped_in_what_it_does_not_say() {
+        let config = with(&[
+            ("config.toml", "[tenant.default]\nhostAccess = \"Allowed\"\n"),
+            ("config.toml.d/1.toml", "[tenant.system.vm]\ncpu = \"2\"\n"),
+        ])
+        .unwrap();
+        let shipped = Tenants::default();
+        assert_eq!(config.tenant.default.host_access, cofferdam_tenant::HostAccess::Allowed);
+        assert_eq!(config.tenant.default.network, shipped.default.network);
+        assert_eq!(config.tenant.system.vm.cpu, "2");
+        assert_eq!(config.tenant.system.network, shipped.system.network);
+        assert_eq!(config.tenant.system.host_access, shipped.system.host_access);
+        // Who says anything about the network says it all: nothing is opened that was not asked for.
+        let config = with(&[("config.toml", "[tenant.default.network]\nallowTo = [{dns = true}]\n")]).unwrap();
+        assert_eq!(config.tenant.default.network.isolation, cofferdam_tenant::Isolation::Strict);
+    }
+
+    #[test]
+    fn ids_end_at_2_to_the_31() {
+        for (text, key) in [
+            ("[vm]\nfirst_uid = 2147418113", "vm.first_uid"),
+            ("[tenant]\nuser_namespace_range = [1000, 65536]", "tenant.user_namespace_range"),
+            ("[tenant]\nuser_namespace_range = [65536, 2147483647]", "tenant.user_namespace_range"),
+        ] {
+            assert!(with(&[("config.toml", text)]).unwrap_err().to_string().contains(key), "{text}");
+        }
+        assert!(with(&[("config.toml", "[vm]\nfirst_uid = 2147418112")]).is_ok());
     }
 
     #[test]

@@ -67,6 +67,7 @@ fn settings(config: &Config, node: &Node) -> Settings {
         cgroup_driver: driver(config),
         kubelet_root_dirs: config.kubelet.root_dirs.clone(),
         user_namespace_range: config.tenant.user_namespace_range.map(|[first, size]| (first, size)),
+        vm_ids: (config.vm.first_uid, cofferdam_vm::UIDS),
         boot_id: node.boot_id.clone(),
     }
 }

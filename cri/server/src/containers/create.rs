@@ -12,7 +12,7 @@ use oci_spec::runtime::Process;
 use super::log;
 use super::spec::{ContainerImage, container_image, make_volumes};
 use super::state::Containers;
-use crate::admission;
+use crate::admission::{self, ContainerAdmission};
 use crate::clock::now;
 use crate::error::Error;
 use crate::ids;
@@ -75,7 +75,7 @@ impl Containers {
         name: ContainerName,
     ) -> Result<ContainerCreation<'a>, Error> {
         spec::refuse::container(&config, &pod.spec)?;
-        admission::admit_container(&self.node, pod, &config).await?;
+        let admission = admission::admit_container(&self.node, pod, &config).await?;
         let wanted = config.image.as_ref().map(|i| i.image.as_str()).unwrap_or_default();
         let image = container_image(&*self.node.images, wanted)?;
         let log_directory = &pod.config.log_directory;
@@ -83,7 +83,7 @@ impl Containers {
             (false, false) => Path::new(log_directory).join(&config.log_path),
             _ => PathBuf::new(),
         };
-        let entry = ContainerEntry::new(NewContainer {
+        let mut entry = ContainerEntry::new(NewContainer {
             id: ids::new(),
             name,
             image_id: image.id.clone(),
@@ -93,7 +93,8 @@ impl Containers {
             config: config.into(),
             created_at: now(),
         });
-        Ok(ContainerCreation { containers: self, pod, entry, image, made: Mutex::default() })
+        entry.resources = spec::resources::told(&entry.resources).into();
+        Ok(ContainerCreation { containers: self, pod, entry, image, admission, made: Mutex::default() })
     }
 }
 
@@ -103,6 +104,7 @@ struct ContainerCreation<'a> {
     pod: &'a SandboxEntry,
     entry: ContainerEntry,
     image: ContainerImage,
+    admission: ContainerAdmission,
     made: Mutex<Made>,
 }
 
@@ -175,12 +177,12 @@ impl ContainerCreation<'_> {
 
     async fn volumes(&self) -> Result<(), Error> {
         let dir = self.containers.node.volume_dir(&self.entry.id);
-        make_volumes(&dir, self.image.defaults.volumes.len(), &self.entry.config).await
+        make_volumes(dir, self.image.defaults.volumes.len(), self.admission.sources(&self.entry.config)).await
     }
 
     fn spec(&self) -> Result<(), Error> {
         let rootfs = self.made().rootfs.take().ok_or_else(|| missing("root file system"))?;
-        let (spec, identity) = self.containers.assemble(self.pod, &self.entry, &self.image, rootfs)?;
+        let (spec, identity) = self.containers.assemble(self.pod, &self.entry, &self.image, &self.admission, rootfs)?;
         self.sandbox()?.check_container(&spec)?;
         let mut made = self.made();
         made.process = spec.oci.process().clone().unwrap_or_default();

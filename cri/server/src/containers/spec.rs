@@ -1,12 +1,13 @@
 //! Looks up what a container's spec is made of.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::{ContainerRootfs, ContainerSpec};
 use cofferdam_store::{ContainerEntry, SandboxEntry};
 
 use super::state::Containers;
+use crate::admission::ContainerAdmission;
 use crate::error::Error;
 use crate::images::Images;
 use crate::spec::user::Identity;
@@ -49,6 +50,7 @@ impl Containers {
         pod: &SandboxEntry,
         entry: &ContainerEntry,
         image: &ContainerImage,
+        admission: &ContainerAdmission,
         rootfs: ContainerRootfs,
     ) -> Result<(ContainerSpec, Identity), Error> {
         let users = self.users.of_image(&entry.image_id, &rootfs)?;
@@ -63,6 +65,8 @@ impl Containers {
             pod_dir: &self.node.pod_dir(&pod.spec.id),
             files_dir: &self.node.files_dir(&pod.spec.id),
             volume_dir: self.node.volume_dir(&entry.id),
+            sources: admission.sources(&entry.config),
+            masked: admission.masked,
         };
         Ok(spec::container_spec(&inputs)?)
     }
@@ -74,19 +78,24 @@ impl Containers {
         if security.privileged || profile.is_none_or(|p| p == cri::security_profile::ProfileType::Unconfined) {
             return Ok(Vec::new());
         }
-        let added = spec::added_capabilities(&security);
-        let profile = self.node.seccomp.runtime_default(&added);
+        // Those of the default set open no call.
+        let held = spec::held_capabilities(&security)?;
+        let profile = self.node.seccomp.runtime_default(&held);
         profile.map_err(|e| Error::Internal(format!("seccomp profile RuntimeDefault: {e}")))
     }
 }
 
-/// Directories of anonymous volumes, and host paths that do not exist yet: like other runtimes, a missing one is made
-/// a directory.
-pub(super) async fn make_volumes(dir: &Path, volumes: usize, config: &cri::ContainerConfig) -> Result<(), Error> {
-    let own = (0..volumes).map(|i| dir.join(i.to_string()));
-    let asked = config.mounts.iter().map(|m| PathBuf::from(&m.host_path)).filter(|p| !p.exists());
-    for dir in own.chain(asked) {
-        tokio::fs::create_dir_all(&dir).await.map_err(|e| Error::Internal(format!("make {}: {e}", dir.display())))?;
-    }
-    Ok(())
+/// Directories of anonymous volumes, and sources that do not exist yet: like other runtimes, a missing one is made a
+/// directory.
+pub(super) async fn make_volumes(dir: PathBuf, volumes: usize, sources: Vec<PathBuf>) -> Result<(), Error> {
+    let make = move || {
+        let own = (0..volumes).map(|i| dir.join(i.to_string()));
+        for dir in own.chain(sources.into_iter().filter(|p| !p.exists())) {
+            let failed = |e| Error::Internal(format!("make {}: {e}", dir.display()));
+            std::fs::create_dir_all(&dir).map_err(failed)?;
+        }
+        Ok(())
+    };
+    // A source may be on a server that does not answer.
+    tokio::task::spawn_blocking(make).await.map_err(|e| Error::Internal(format!("make volumes: {e}")))?
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::{Attachment, Lease, NamespaceMode, Sandbox};
 use cofferdam_store::{PodName, SandboxEntry, SandboxPhase};
+use cofferdam_tenant::Tenant;
 
 use super::files;
 use super::policy::local_pod;
@@ -41,7 +42,13 @@ impl Pods {
         if let Some(found) = self.table.find(|s| s.name() == name) {
             let id = &found.spec.id;
             match found.phase() {
-                SandboxPhase::Ready => return Ok(id.clone()),
+                SandboxPhase::Ready if found.runtime_handler == handler => return Ok(id.clone()),
+                SandboxPhase::Ready => {
+                    return Err(Error::AlreadyExists(format!(
+                        "pod sandbox {id} of this name and attempt runs by the handler {:?}, not {handler:?}",
+                        found.runtime_handler
+                    )));
+                }
                 SandboxPhase::NotReady => {
                     return Err(Error::AlreadyExists(format!(
                         "pod sandbox {id} of this name and attempt is stopped; remove it first"
@@ -51,9 +58,9 @@ impl Pods {
                 SandboxPhase::Creating | SandboxPhase::Removing => self.undo_creation(id).await?,
             }
         }
-        let entry = self.draft(config, handler).await?;
+        let (entry, tenant) = self.draft(config, handler).await?;
         let id = entry.spec.id.clone();
-        let creation = PodCreation { pods: self, entry, made: Mutex::default() };
+        let creation = PodCreation { pods: self, entry, tenant, made: Mutex::default() };
         match steps::create(&creation, PodStep::CREATION, self.node.checkpoint()).await {
             Ok(()) => Ok(id),
             Err(error) => {
@@ -75,8 +82,12 @@ impl Pods {
         }
     }
 
-    /// The entry as far as it is known before anything is made.
-    async fn draft(&self, config: cri::PodSandboxConfig, handler: String) -> Result<SandboxEntry, Error> {
+    /// The entry as far as it is known before anything is made, and whose pod it is.
+    async fn draft(
+        &self,
+        config: cri::PodSandboxConfig,
+        handler: String,
+    ) -> Result<(SandboxEntry, Arc<Tenant>), Error> {
         spec::refuse::sandbox(&config)?;
         let node = &self.node;
         let admission = admission::admit_pod(node, &config, &handler).await?;
@@ -86,7 +97,7 @@ impl Pods {
             dir: node.pod_dir(&id),
             id,
             config: &config,
-            tenant: admission.tenant,
+            tenant: admission.tenant.name.clone(),
             kind: admission.kind,
             vm: admission.vm,
             user_namespace: admission.user_namespace,
@@ -99,7 +110,8 @@ impl Pods {
         if let Some(reason) = factory.unavailable() {
             return Err(Error::Precondition(reason));
         }
-        Ok(SandboxEntry::new(spec, config.into(), handler, node.settings.boot_id.clone(), now()))
+        let entry = SandboxEntry::new(spec, config.into(), handler, node.settings.boot_id.clone(), now());
+        Ok((entry, admission.tenant))
     }
 }
 
@@ -107,6 +119,7 @@ impl Pods {
 struct PodCreation<'a> {
     pods: &'a Arc<Pods>,
     entry: SandboxEntry,
+    tenant: Arc<Tenant>,
     made: Mutex<Made>,
 }
 
@@ -124,7 +137,7 @@ impl Creation for PodCreation<'_> {
 
     async fn make(&self, step: PodStep) -> Result<(), Error> {
         match step {
-            PodStep::Record => Ok(self.pods.table.put(self.entry.clone()).await?),
+            PodStep::Record => self.record().await,
             PodStep::Addresses => self.addresses().await,
             PodStep::Files => self.files().await,
             PodStep::Rules => self.rules().await,
@@ -153,6 +166,17 @@ impl PodCreation<'_> {
     fn made_sandbox(&self) -> Result<Arc<dyn Sandbox>, Error> {
         let made = self.made().sandbox.clone();
         made.ok_or_else(|| Error::Internal("RunPodSandbox has made no sandbox yet".into()))
+    }
+
+    async fn record(&self) -> Result<(), Error> {
+        let pods = self.pods;
+        // One at a time: two pods that ask for the same ids would both find them free.
+        let _turn = match self.entry.spec.namespaces.user {
+            Some(_) => Some(pods.mapping.lock().await),
+            None => None,
+        };
+        admission::admit_host_ids(&pods.node.settings, &self.tenant, &self.entry, &pods.table.list())?;
+        Ok(pods.table.put(self.entry.clone()).await?)
     }
 
     async fn addresses(&self) -> Result<(), Error> {

@@ -32,6 +32,8 @@ pub(crate) struct Pods {
     /// Creations under way, by name: a retry does not know the id yet.
     pub(super) creations: Operations<PodName, String>,
     pub(super) operations: Operations<PodOperation, ()>,
+    /// Held by who looks at the host ids of all pods and records those of another.
+    pub(super) mapping: tokio::sync::Mutex<()>,
 }
 
 impl Pods {
@@ -44,7 +46,7 @@ impl Pods {
         events: Arc<Events>,
     ) -> Self {
         let (creations, operations) = (Operations::default(), Operations::default());
-        Pods { table, live, containers, node, events, creations, operations }
+        Pods { table, live, containers, node, events, creations, operations, mapping: Default::default() }
     }
 
     /// All records, for reading.

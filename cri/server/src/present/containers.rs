@@ -4,6 +4,8 @@ use cofferdam_cri_api::v1 as cri;
 use cofferdam_store::{ContainerEntry, ContainerPhase};
 use serde_json::{Value, json};
 
+use crate::spec::signal_name;
+
 /// CRI's state of a container.
 pub(crate) fn state(entry: &ContainerEntry) -> cri::ContainerState {
     match entry.phase() {
@@ -21,7 +23,7 @@ pub(crate) fn item(entry: &ContainerEntry) -> cri::Container {
         pod_sandbox_id: entry.sandbox.clone(),
         metadata: config.metadata.clone(),
         image: config.image.clone(),
-        image_ref: entry.image_ref.clone(),
+        image_ref: entry.image_id.clone(),
         state: state(entry).into(),
         created_at: entry.created_at,
         labels: config.labels.clone(),
@@ -54,7 +56,7 @@ pub(crate) fn status(entry: &ContainerEntry) -> cri::ContainerStatus {
         resources: Some(cri::ContainerResources { linux: Some((*entry.resources).clone()), windows: None }),
         image_id: entry.image_id.clone(),
         user: Some(cri::ContainerUser { linux: Some(cri::LinuxContainerUser { uid, gid, supplemental_groups }) }),
-        stop_signal: config.stop_signal,
+        stop_signal: signal_name(entry.stop_signal).into(),
     }
 }
 

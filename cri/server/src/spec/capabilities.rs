@@ -73,6 +73,31 @@ const ALL: [Capability; 41] = [
 /// The capabilities of a container's first process. For a user other than root the kernel clears the effective and
 /// permitted sets at execve; ambient ones stay.
 pub(super) fn capabilities(security: &cri::LinuxContainerSecurityContext) -> Result<LinuxCapabilities, SpecError> {
+    let Sets { bounding, ambient } = sets(security)?;
+    LinuxCapabilitiesBuilder::default()
+        .bounding(bounding.clone())
+        .effective(bounding.clone())
+        .permitted(bounding)
+        .inheritable(ambient.clone())
+        .ambient(ambient)
+        .build()
+        .map_err(builder)
+}
+
+/// Every capability that a process of the container can come to hold, by full name (`CAP_NET_ADMIN`), sorted: the
+/// bounding set, which neither an exec nor a file's capabilities leave.
+pub(crate) fn held(security: &cri::LinuxContainerSecurityContext) -> Result<Vec<String>, SpecError> {
+    let mut names: Vec<String> = sets(security)?.bounding.iter().map(|c| full_name(&c.to_string())).collect();
+    names.sort();
+    Ok(names)
+}
+
+struct Sets {
+    bounding: HashSet<Capability>,
+    ambient: HashSet<Capability>,
+}
+
+fn sets(security: &cri::LinuxContainerSecurityContext) -> Result<Sets, SpecError> {
     let asked = security.capabilities.clone().unwrap_or_default();
     let mut set: HashSet<Capability> = if security.privileged { ALL.into() } else { DEFAULT.into() };
     if all(&asked.add_capabilities) {
@@ -92,25 +117,7 @@ pub(super) fn capabilities(security: &cri::LinuxContainerSecurityContext) -> Res
         ambient.insert(parse("add_ambient_capabilities", name)?);
     }
     set.extend(ambient.iter().copied());
-    LinuxCapabilitiesBuilder::default()
-        .bounding(set.clone())
-        .effective(set.clone())
-        .permitted(set)
-        .inheritable(ambient.clone())
-        .ambient(ambient)
-        .build()
-        .map_err(builder)
-}
-
-/// What a container asks for beyond the default set, by full name (`CAP_NET_ADMIN`); `ALL` is spelt out.
-pub(crate) fn added(security: &cri::LinuxContainerSecurityContext) -> Vec<String> {
-    let Some(asked) = &security.capabilities else { return Vec::new() };
-    let names = asked.add_capabilities.iter().chain(&asked.add_ambient_capabilities);
-    let mut added: Vec<String> = names.filter(|n| !is_all(n)).map(|n| full_name(n)).collect();
-    if all(&asked.add_capabilities) {
-        added.extend(ALL.iter().map(|c| full_name(&c.to_string())));
-    }
-    added
+    Ok(Sets { bounding: set, ambient })
 }
 
 fn all(names: &[String]) -> bool {
@@ -169,7 +176,7 @@ mod tests {
         for (long, short) in [("CAP_SYS_PTRACE", "SYS_PTRACE"), ("CAP_NET_ADMIN", "net_admin"), ("CAP_BPF", "BPF")] {
             assert_eq!(bounding(&with(&[long], &["ALL"])), bounding(&with(&[short], &["ALL"])));
         }
-        let names = added(&with(&["ALL"], &[]));
+        let names = held(&with(&["ALL"], &[])).unwrap();
         assert_eq!(names.iter().map(|n| parse("add_capabilities", n).unwrap()).collect::<HashSet<_>>(), ALL.into());
     }
 
@@ -180,8 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn added_names_are_full_and_all_is_spelt_out() {
-        assert_eq!(added(&with(&["net_admin"], &[])), ["CAP_NET_ADMIN"]);
-        assert!(added(&with(&["ALL"], &[])).contains(&"CAP_SYS_ADMIN".to_string()));
+    fn what_is_held_is_told_by_full_names_after_all_that_was_added_and_dropped() {
+        assert_eq!(held(&with(&["net_admin"], &["ALL"])).unwrap(), ["CAP_NET_ADMIN"]);
+        assert_eq!(held(&with(&["SYS_ADMIN"], &["ALL", "CAP_SYS_ADMIN"])).unwrap(), [""; 0]);
+        let all = held(&with(&["ALL"], &["SYS_ADMIN"])).unwrap();
+        assert!(all.contains(&"CAP_BPF".to_string()) && !all.contains(&"CAP_SYS_ADMIN".to_string()));
+        let mut ambient = with(&[], &["ALL"]);
+        ambient.capabilities.as_mut().unwrap().add_ambient_capabilities = vec!["SYS_TIME".into()];
+        assert_eq!(held(&ambient).unwrap(), ["CAP_SYS_TIME"]);
     }
 }

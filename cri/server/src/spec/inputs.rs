@@ -35,6 +35,10 @@ pub(crate) struct ContainerInputs<'a> {
     pub files_dir: &'a Path,
     /// Anonymous volumes of the image live below this directory.
     pub volume_dir: PathBuf,
+    /// Where the sources of `config.mounts` are found, in their order.
+    pub sources: Vec<PathBuf>,
+    /// The usual paths are hidden or read-only, whatever lists the request has: behind them is the node.
+    pub masked: bool,
 }
 
 impl ContainerInputs<'_> {

@@ -35,7 +35,7 @@ pub(super) fn linux(
     let mut limits = resources::to_oci(&asked)?;
     let deny_all = LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build().map_err(builder)?;
     limits.set_devices(Some([vec![deny_all], devices.rules.clone()].concat()));
-    let (masked, readonly) = paths(security);
+    let (masked, readonly) = paths(security, inputs.masked);
     let mut linux = LinuxBuilder::default()
         .resources(limits)
         .cgroups_path(Path::new(&inputs.sandbox.cgroup).join(inputs.id))
@@ -51,8 +51,12 @@ pub(super) fn linux(
     Ok(linux)
 }
 
-fn paths(security: &cri::LinuxContainerSecurityContext) -> (Vec<String>, Vec<String>) {
-    let owned = |list: &[&str]| list.iter().map(|p| p.to_string()).collect::<Vec<_>>();
+fn paths(security: &cri::LinuxContainerSecurityContext, enforced: bool) -> (Vec<String>, Vec<String>) {
+    let usual = || (owned(&[MASKED.as_slice(), MASKED_MORE.as_slice()].concat()), owned(&READONLY));
+    if enforced {
+        let (masked, readonly) = usual();
+        return (joined(masked, &security.masked_paths), joined(readonly, &security.readonly_paths));
+    }
     if security.privileged {
         return (Vec::new(), Vec::new());
     }
@@ -67,11 +71,36 @@ fn paths(security: &cri::LinuxContainerSecurityContext) -> (Vec<String>, Vec<Str
     if unmasked {
         return (Vec::new(), Vec::new());
     }
-    let masked = if security.masked_paths.is_empty() {
-        [owned(&MASKED), owned(&MASKED_MORE)].concat()
-    } else {
-        security.masked_paths.clone()
-    };
-    let readonly = if security.readonly_paths.is_empty() { owned(&READONLY) } else { security.readonly_paths.clone() };
-    (masked, readonly)
+    let or = |asked: &Vec<String>, usual: Vec<String>| if asked.is_empty() { usual } else { asked.clone() };
+    let (masked, readonly) = usual();
+    (or(&security.masked_paths, masked), or(&security.readonly_paths, readonly))
+}
+
+fn owned(list: &[&str]) -> Vec<String> {
+    list.iter().map(|p| p.to_string()).collect()
+}
+
+fn joined(mut usual: Vec<String>, asked: &[String]) -> Vec<String> {
+    let more: Vec<String> = asked.iter().filter(|path| !usual.contains(path)).cloned().collect();
+    usual.extend(more);
+    usual
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_another_path_does_not_unmask_what_is_enforced() {
+        let security = cri::LinuxContainerSecurityContext {
+            masked_paths: vec!["/nowhere".into()],
+            readonly_paths: vec!["/nowhere".into()],
+            ..Default::default()
+        };
+        let (masked, readonly) = paths(&security, true);
+        assert!(masked.contains(&"/proc/kcore".to_owned()) && masked.contains(&"/nowhere".to_owned()));
+        assert!(readonly.contains(&"/proc/sysrq-trigger".to_owned()) && readonly.contains(&"/proc/sys".to_owned()));
+        assert_eq!(paths(&security, false), (vec!["/nowhere".to_owned()], vec!["/nowhere".to_owned()]));
+        assert_eq!(paths(&Default::default(), true), paths(&Default::default(), false));
+    }
 }

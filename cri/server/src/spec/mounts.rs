@@ -100,7 +100,9 @@ fn volume(index: usize, asked: &cri::Mount, inputs: &ContainerInputs<'_>) -> Res
         (true, false) => "ro",
         (false, _) => "rw",
     });
-    let mut mount = mount(&asked.container_path, "bind", &asked.host_path, &options)?;
+    let source =
+        inputs.sources.get(index).ok_or_else(|| SpecError::new(format!("mounts[{index}]"), "has no source"))?;
+    let mut mount = mount(&asked.container_path, "bind", source, &options)?;
     if !asked.uid_mappings.is_empty() || !asked.gid_mappings.is_empty() {
         if !inputs.user_namespace() {
             return Err(SpecError::new(format!("mounts[{index}].uidMappings"), "the pod has no user namespace"));

@@ -7,7 +7,7 @@ use cofferdam_sandbox::{IdMap, NamespaceMode, PodNamespaces, SandboxKind, Sandbo
 
 use super::error::SpecError;
 use super::resolv_conf::resolv_conf;
-use super::{cgroup, resources};
+use super::{cgroup, ids, resources};
 
 /// `/dev/shm` of a pod, as Docker and containerd have it.
 const SHM_SIZE: u64 = 64 << 20;
@@ -106,7 +106,7 @@ fn namespaces(
         ipc: mode("ipc", options.ipc(), false)?,
         user: match options.userns_options {
             Some(user) if user.mode() == cri::NamespaceMode::Pod => {
-                Some(UserNamespace { uids: id_maps(&user.uids)?, gids: id_maps(&user.gids)? })
+                Some(UserNamespace { uids: id_maps("uids", &user.uids)?, gids: id_maps("gids", &user.gids)? })
             }
             Some(user) if user.mode() != cri::NamespaceMode::Node => {
                 let reason = format!("{} is not possible for a pod", user.mode().as_str_name());
@@ -117,17 +117,11 @@ fn namespaces(
     })
 }
 
-fn id_maps(maps: &[cri::IdMapping]) -> Result<Vec<IdMap>, SpecError> {
-    let field = "namespace_options.userns_options";
+fn id_maps(name: &str, maps: &[cri::IdMapping]) -> Result<Vec<IdMap>, SpecError> {
+    let field = format!("namespace_options.userns_options.{name}");
     if maps.is_empty() {
-        return Err(SpecError::new(field, "mode POD needs uids and gids"));
+        return Err(SpecError::new(field, "is empty with mode POD"));
     }
-    let one = |m: &cri::IdMapping| {
-        let fits = m.length > 0
-            && m.host_id.checked_add(m.length - 1).is_some()
-            && m.container_id.checked_add(m.length - 1).is_some();
-        let map = IdMap { container: m.container_id, host: m.host_id, size: m.length };
-        if fits { Ok(map) } else { Err(SpecError::new(field, format!("{map:?} is empty or overflows"))) }
-    };
-    maps.iter().map(one).collect()
+    ids::check_mappings(&field, maps)?;
+    Ok(maps.iter().map(|m| IdMap { container: m.container_id, host: m.host_id, size: m.length }).collect())
 }

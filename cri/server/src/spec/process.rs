@@ -101,6 +101,13 @@ pub(crate) fn stop_signal(config: &cri::ContainerConfig, image: &str) -> Result<
     }
 }
 
+/// A signal as CRI names it; aliases go by the usual name. One that CRI has no name for is told as the default.
+pub(crate) fn signal_name(number: i32) -> cri::Signal {
+    let all = (1..).map_while(|value| cri::Signal::try_from(value).ok());
+    let of = |signal: &cri::Signal| signal_number(signal.as_str_name().trim_start_matches("SIGNAL_"));
+    all.into_iter().find(|signal| of(signal) == Some(number)).unwrap_or(cri::Signal::RuntimeDefault)
+}
+
 /// The number of a signal by name, with or without SIG, or by number; Linux on x86-64 and arm64.
 fn signal_number(name: &str) -> Option<i32> {
     const NAMES: [&str; 31] = [
@@ -145,6 +152,14 @@ mod tests {
             let config = cri::ContainerConfig { stop_signal: value, ..Default::default() };
             assert!(stop_signal(&config, "").is_ok(), "{}", signal.as_str_name());
         }
+    }
+
+    #[test]
+    fn a_number_is_told_by_its_usual_name() {
+        for (number, name) in [(15, "SIGTERM"), (2, "SIGINT"), (6, "SIGABRT"), (17, "SIGCHLD"), (37, "SIGRTMINPLUS3")] {
+            assert_eq!(signal_name(number).as_str_name(), format!("SIGNAL_{name}"));
+        }
+        assert_eq!(signal_name(0), cri::Signal::RuntimeDefault);
     }
 
     #[test]

@@ -6,7 +6,10 @@ use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::SandboxSpec;
 
 use super::error::SpecError;
-use super::namespaces;
+use super::{ids, namespaces};
+
+/// A container's mounts at most: each is held open while it is made.
+const MOUNTS: usize = 1024;
 
 /// Fields of a container that this release cannot honour.
 pub(crate) fn container(config: &cri::ContainerConfig, pod: &SandboxSpec) -> Result<(), SpecError> {
@@ -15,6 +18,9 @@ pub(crate) fn container(config: &cri::ContainerConfig, pod: &SandboxSpec) -> Res
     }
     if !config.cdi_devices.is_empty() {
         return Err(SpecError::new("CDI_devices", "not supported yet"));
+    }
+    if config.mounts.len() > MOUNTS {
+        return Err(SpecError::new("mounts", format!("{} are more than {MOUNTS}", config.mounts.len())));
     }
     config.mounts.iter().enumerate().try_for_each(|(i, m)| mount(i, m))?;
     let Some(linux) = &config.linux else { return Ok(()) };
@@ -34,6 +40,8 @@ pub(crate) fn container(config: &cri::ContainerConfig, pod: &SandboxSpec) -> Res
     if cri::SupplementalGroupsPolicy::try_from(security.supplemental_groups_policy).is_err() {
         return Err(SpecError::new("linux.security_context.supplemental_groups_policy", "is not known"));
     }
+    let (user, group) = (security.run_as_user.as_ref(), security.run_as_group.as_ref());
+    ids::check_user("linux.security_context", user, group, &security.supplemental_groups)?;
     if !security.run_as_username.is_empty() && security.run_as_user.is_some() {
         return Err(SpecError::new("linux.security_context.run_as_username", "run_as_user is set as well"));
     }
@@ -67,6 +75,8 @@ fn mount(index: usize, mount: &cri::Mount) -> Result<(), SpecError> {
     if mount.selinux_relabel && has_selinux() {
         return Err(SpecError::new(field("selinux_relabel"), "SELinux is not supported"));
     }
+    ids::check_mappings(&field("uidMappings"), &mount.uid_mappings)?;
+    ids::check_mappings(&field("gidMappings"), &mount.gid_mappings)?;
     if mount.recursive_read_only && !mount.readonly {
         return Err(SpecError::new(field("recursive_read_only"), "set without readonly"));
     }
@@ -93,6 +103,9 @@ pub(crate) fn sandbox(config: &cri::PodSandboxConfig) -> Result<(), SpecError> {
     let Some(security) = security else { return Ok(()) };
     selinux("linux.security_context.selinux_options", security.selinux_options.as_ref(), has_selinux())?;
     apparmor("linux.security_context.apparmor", security.apparmor.as_ref())?;
+    // They would be those of a pause container, and none is run with a wrong one.
+    let (user, group) = (security.run_as_user.as_ref(), security.run_as_group.as_ref());
+    ids::check_user("linux.security_context", user, group, &security.supplemental_groups)?;
     seccomp(security.seccomp.as_ref(), &security.seccomp_profile_path)
 }
 

@@ -28,13 +28,7 @@ pub(crate) fn to_oci(resources: &cri::LinuxContainerResources) -> Result<LinuxRe
     let mut memory = LinuxMemoryBuilder::default();
     if resources.memory_limit_in_bytes != 0 {
         memory = memory.limit(resources.memory_limit_in_bytes);
-        // Swap counts memory plus swap; without its own word a container has no more swap than memory allows: none.
-        let swap = if resources.memory_swap_limit_in_bytes != 0 {
-            resources.memory_swap_limit_in_bytes
-        } else {
-            resources.memory_limit_in_bytes
-        };
-        memory = memory.swap(swap);
+        memory = memory.swap(told(resources).memory_swap_limit_in_bytes);
     } else if resources.memory_swap_limit_in_bytes != 0 {
         memory = memory.swap(resources.memory_swap_limit_in_bytes);
     }
@@ -53,6 +47,16 @@ pub(crate) fn to_oci(resources: &cri::LinuxContainerResources) -> Result<LinuxRe
     oci.build().map_err(builder)
 }
 
+/// Limits as they are set: swap counts memory plus swap, and without a word on it a container has no more of both than
+/// its memory, which is no swap.
+pub(crate) fn told(asked: &cri::LinuxContainerResources) -> cri::LinuxContainerResources {
+    let mut told = asked.clone();
+    if told.memory_swap_limit_in_bytes == 0 {
+        told.memory_swap_limit_in_bytes = told.memory_limit_in_bytes;
+    }
+    told
+}
+
 fn unsigned(field: &str, value: i64) -> Result<u64, SpecError> {
     u64::try_from(value).map_err(|_| SpecError::new(format!("linux.resources.{field}"), format!("{value} is negative")))
 }
@@ -62,6 +66,7 @@ pub(crate) fn merge(
     current: &cri::LinuxContainerResources,
     update: &cri::LinuxContainerResources,
 ) -> cri::LinuxContainerResources {
+    let update = &told(update);
     let number = |new: i64, old: i64| if new != 0 { new } else { old };
     let text = |new: &str, old: &str| if new.is_empty() { old.to_owned() } else { new.to_owned() };
     let mut unified = current.unified.clone();
@@ -92,31 +97,29 @@ pub(crate) fn pod_limits(wanted: &cri::LinuxContainerResources) -> (Option<f64>,
     (cpus, u64::try_from(wanted.memory_limit_in_bytes).ok().filter(|m| *m > 0))
 }
 
-/// Limits are shown as the kernel has them: it rounds memory to pages and shares to weights.
+/// Limits that somebody asked for, as the kernel has them: it rounds memory to pages and shares to weights. What nobody
+/// asked for is not set, whatever the kernel's files say then.
 pub(crate) fn read_back(
     mut asked: cri::LinuxContainerResources,
     applied: &LinuxResources,
 ) -> cri::LinuxContainerResources {
     let signed = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
+    let number = |asked: &mut i64, applied: Option<i64>| *asked = applied.filter(|_| *asked != 0).unwrap_or(*asked);
+    let text = |asked: &mut String, applied: &Option<String>| {
+        if let Some(applied) = applied.as_ref().filter(|_| !asked.is_empty()) {
+            asked.clone_from(applied);
+        }
+    };
     if let Some(cpu) = applied.cpu() {
-        if let Some(shares) = cpu.shares() {
-            asked.cpu_shares = signed(shares);
-        }
-        if let Some(quota) = cpu.quota() {
-            asked.cpu_quota = quota;
-        }
-        if let Some(period) = cpu.period() {
-            asked.cpu_period = signed(period);
-        }
-        if let Some(cpus) = cpu.cpus() {
-            asked.cpuset_cpus.clone_from(cpus);
-        }
-        if let Some(mems) = cpu.mems() {
-            asked.cpuset_mems.clone_from(mems);
-        }
+        number(&mut asked.cpu_shares, cpu.shares().map(signed));
+        number(&mut asked.cpu_quota, cpu.quota());
+        number(&mut asked.cpu_period, cpu.period().map(signed));
+        text(&mut asked.cpuset_cpus, cpu.cpus());
+        text(&mut asked.cpuset_mems, cpu.mems());
     }
-    if let Some(limit) = applied.memory().as_ref().and_then(|m| m.limit()) {
-        asked.memory_limit_in_bytes = limit;
+    if let Some(memory) = applied.memory() {
+        number(&mut asked.memory_limit_in_bytes, memory.limit());
+        number(&mut asked.memory_swap_limit_in_bytes, memory.swap());
     }
     asked
 }
@@ -139,6 +142,19 @@ mod tests {
         let update = cri::LinuxContainerResources { memory_limit_in_bytes: 200, ..Default::default() };
         let merged = merge(&current, &update);
         assert_eq!((merged.cpu_shares, merged.memory_limit_in_bytes), (512, 200));
+        assert_eq!(merged.memory_swap_limit_in_bytes, 200);
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_told_whatever_the_kernel_has() {
+        let cpu = LinuxCpuBuilder::default().shares(1024u64).quota(-1).period(100_000u64).cpus("0-3").mems("0");
+        let memory = LinuxMemoryBuilder::default().limit(4096).swap(8192).build().unwrap();
+        let applied = LinuxResourcesBuilder::default().cpu(cpu.build().unwrap()).memory(memory).build().unwrap();
+        assert_eq!(read_back(Default::default(), &applied), Default::default());
+        let asked = cri::LinuxContainerResources { memory_limit_in_bytes: 5000, ..Default::default() };
+        let told = read_back(told(&asked), &applied);
+        assert_eq!((told.memory_limit_in_bytes, told.memory_swap_limit_in_bytes), (4096, 8192));
+        assert_eq!((told.cpu_shares, told.cpuset_cpus.as_str()), (0, ""));
     }
 
     #[test]

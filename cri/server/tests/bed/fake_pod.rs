@@ -60,6 +60,7 @@ struct State {
     containers: BTreeMap<String, ContainerStatus>,
     failures: HashMap<FakeOp, VecDeque<PodError>>,
     calls: Vec<(FakeOp, String)>,
+    specs: Vec<ContainerSpec>,
     execs: VecDeque<FakeExec>,
     gone: Option<String>,
     next_pid: u32,
@@ -107,6 +108,11 @@ impl FakePod {
     /// Calls so far: the operation and its container.
     pub fn calls(&self) -> Vec<(FakeOp, String)> {
         lock(&self.state).calls.clone()
+    }
+
+    /// What containers were made of, in order.
+    pub fn specs(&self) -> Vec<ContainerSpec> {
+        lock(&self.state).specs.clone()
     }
 
     /// The containers that it knows, by id.
@@ -220,6 +226,7 @@ impl PodClient for FakePod {
             return Err(PodError::State(format!("container {} exists already", spec.id)));
         }
         state.next_pid += 1;
+        state.specs.push(spec.clone());
         let (id, pid) = (spec.id.clone(), state.next_pid);
         let status = ContainerStatus { id, state: ContainerState::Created, pid, started_at: None, exit: None };
         state.containers.insert(spec.id.clone(), status.clone());

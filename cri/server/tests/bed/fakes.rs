@@ -2,7 +2,7 @@
 //! told to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -38,6 +38,8 @@ pub struct World {
     pub staged: Mutex<BTreeSet<String>>,
     /// When the first sandbox was killed.
     pub killed: Mutex<Option<tokio::time::Instant>>,
+    /// Sources of the mounts of the last container that was to be staged.
+    pub staged_sources: Mutex<Vec<PathBuf>>,
     /// Limits that sandboxes were given.
     pub resized: Mutex<Vec<(Option<f64>, Option<u64>)>>,
     /// Host access of every tenant.
@@ -160,6 +162,8 @@ impl Sandbox for FakeSandbox {
     }
 
     async fn stage(&self, spec: ContainerSpec) -> Result<ContainerSpec, SandboxError> {
+        let sources = spec.oci.mounts().iter().flatten().filter_map(|mount| mount.source().clone()).collect();
+        *self.world.staged_sources.lock().unwrap() = sources;
         self.world.sandbox("stage").await?;
         self.world.staged.lock().unwrap().insert(spec.id.clone());
         Ok(spec)

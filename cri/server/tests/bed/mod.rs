@@ -63,6 +63,7 @@ impl Bed {
             cgroup_driver: cri::CgroupDriver::Cgroupfs,
             kubelet_root_dirs: vec![dir.path().join("kubelet")],
             user_namespace_range: None,
+            vm_ids: (2_000_000_000, 65_536),
             boot_id: "boot".into(),
         };
         let server = RuntimeServer(Runtime::with_checkpoint(settings, parts, gate.clone()));

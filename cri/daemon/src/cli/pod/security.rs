@@ -80,6 +80,7 @@ pub(super) fn container(
     let (user, group) = (own.run_as_user.or(of_pod.run_as_user), own.run_as_group.or(of_pod.run_as_group));
     // CRI has no group without a user: then the image's is spelt out.
     let from_image = user.is_none() && group.is_some();
+    let image_user = image.uid.or_else(|| int(image.username.is_empty().then_some(0)));
     cri::LinuxContainerSecurityContext {
         capabilities: Some(cri::Capability {
             add_capabilities: own.capabilities.add.clone(),
@@ -88,7 +89,7 @@ pub(super) fn container(
         }),
         privileged: own.privileged,
         namespace_options: Some(namespaces(pod, placement)),
-        run_as_user: if from_image { image.uid } else { int(user) },
+        run_as_user: if from_image { image_user } else { int(user) },
         run_as_username: if from_image { image.username.clone() } else { String::new() },
         run_as_group: int(group),
         readonly_rootfs: own.read_only_root_filesystem,
