@@ -164,7 +164,7 @@ async fn a_mount_is_what_was_looked_at_even_if_the_path_leads_elsewhere_afterwar
         bed::eventually("staging", async || bed.world.done("stage") > 0).await;
         std::fs::rename(&volume, pod_dir.join("moved")).unwrap();
         std::os::unix::fs::symlink("/etc", &volume).unwrap();
-        let source = bed.world.staged_sources.lock().unwrap().last().cloned().unwrap();
+        let source = bed.world.sources.lock().unwrap()[Path::new("/data")].clone();
         let mounted = std::fs::metadata(&source).unwrap();
         assert_eq!((mounted.dev(), mounted.ino()), (looked_at.dev(), looked_at.ino()), "{}", source.display());
         going_on.add_permits(1);

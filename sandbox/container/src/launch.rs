@@ -51,11 +51,7 @@ pub(crate) fn container(plan: &Plan<'_>) -> Result<(Launched, Channel), Error> {
     let birth = birth.as_ref().map(AsFd::as_fd);
     let child = Child { plan, process, stdio: &stdio, parent: &theirs };
     let direct = child.alone();
-    let flags = match (direct, plan.place) {
-        (true, PidPlace::New) => CLONE_NEWNS | CLONE_NEWPID,
-        (true, _) => CLONE_NEWNS,
-        (false, _) => 0,
-    };
+    let flags = if direct && matches!(plan.place, PidPlace::New) { CLONE_NEWPID } else { 0 };
     let first = process::spawn(flags, birth, || child.guard(|| if direct { child.all() } else { child.in_two() }));
     let first = first.step("fork the container")?;
     drop(theirs);
@@ -133,8 +129,9 @@ impl Child<'_> {
         guard(self.parent, run)
     }
 
-    /// As root of the host: limits, sources, the root file system. Answers the root and the sources.
-    fn outside(&self, own_mounts: bool) -> Result<(OwnedFd, Vec<Option<OwnedFd>>), Error> {
+    /// As root of the host: limits, sources, the root file system. Answers the root and the sources. Sources are taken in
+    /// the node's mount namespace: only there a descriptor of another process of the node can be one.
+    fn outside(&self) -> Result<(OwnedFd, Vec<Option<OwnedFd>>), Error> {
         self.plan.cgroup.join()?;
         stage::limits(self.process)?;
         let mut sources = stage::sources(&self.plan.spec.oci, self.plan.pod)?;
@@ -143,9 +140,7 @@ impl Child<'_> {
             proc::stage(&self.plan.spec.oci, &mut sources, pidfd, init)?;
         }
         stage::own_upper(self.plan.spec, self.plan.pod)?;
-        if !own_mounts {
-            process::unshare(CLONE_NEWNS).step("make a mount namespace")?;
-        }
+        process::unshare(CLONE_NEWNS).step("make a mount namespace")?;
         Ok((inside::root(self.plan.spec, self.plan.pod)?, sources))
     }
 
@@ -176,14 +171,14 @@ impl Child<'_> {
     }
 
     fn all(&self) -> Result<i32, Error> {
-        let (root, sources) = self.outside(true)?;
+        let (root, sources) = self.outside()?;
         self.enter()?;
         self.build(root, sources)?;
         Ok(self.run())
     }
 
     fn in_two(&self) -> Result<i32, Error> {
-        let (root, sources) = self.outside(false)?;
+        let (root, sources) = self.outside()?;
         self.enter()?;
         if let PidPlace::Join(_) = self.plan.place {
             self.build(root, sources)?;

@@ -60,8 +60,8 @@ pub use leaks::Snapshot;
 pub use netns::Netns;
 pub use node::{Node, build_binary, cgroup_dirs, cgroup_processes};
 pub use paths::{
-    api_proto, bin_dir, cofferdam, containerd_path, containerd_seccomp, crictl_path, critest_path, ensure_vm_image, guest_kernel_package,
-    kubelet_path, kubernetes_path, runc_path, vm_image_dir,
+    api_proto, bin_dir, cofferdam, containerd_path, containerd_seccomp, crictl_path, critest_path, ensure_vm_image,
+    guest_kernel_package, kubelet_path, kubernetes_path, runc_path, vm_image_dir,
 };
 pub use pod::{ContainerSpec, PodSpec, image};
 pub use process::{pids_below, process_exists, signal, wait_gone};

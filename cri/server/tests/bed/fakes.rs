@@ -38,8 +38,8 @@ pub struct World {
     pub staged: Mutex<BTreeSet<String>>,
     /// When the first sandbox was killed.
     pub killed: Mutex<Option<tokio::time::Instant>>,
-    /// Sources of the mounts of the last container that was to be staged.
-    pub staged_sources: Mutex<Vec<PathBuf>>,
+    /// What the last container that was to be staged mounts: sources by destination.
+    pub sources: Mutex<BTreeMap<PathBuf, PathBuf>>,
     /// Limits that sandboxes were given.
     pub resized: Mutex<Vec<(Option<f64>, Option<u64>)>>,
     /// Host access of every tenant.
@@ -162,8 +162,8 @@ impl Sandbox for FakeSandbox {
     }
 
     async fn stage(&self, spec: ContainerSpec) -> Result<ContainerSpec, SandboxError> {
-        let sources = spec.oci.mounts().iter().flatten().filter_map(|mount| mount.source().clone()).collect();
-        *self.world.staged_sources.lock().unwrap() = sources;
+        let source = |mount: &oci_spec::runtime::Mount| Some((mount.destination().clone(), mount.source().clone()?));
+        *self.world.sources.lock().unwrap() = spec.oci.mounts().iter().flatten().filter_map(source).collect();
         self.world.sandbox("stage").await?;
         self.world.staged.lock().unwrap().insert(spec.id.clone());
         Ok(spec)
