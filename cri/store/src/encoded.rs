@@ -18,22 +18,34 @@ pub struct Encoded<M>(Arc<Both<M>>);
 struct Both<M> {
     bytes: Vec<u8>,
     message: M,
+    error: Option<String>,
 }
 
 impl<M: Message + Default> Encoded<M> {
     /// Encodes a message.
     pub fn new(message: M) -> Self {
-        Encoded(Arc::new(Both { bytes: message.encode_to_vec(), message }))
+        Encoded(Arc::new(Both { bytes: message.encode_to_vec(), message, error: None }))
     }
 
     /// Decodes what an earlier daemon stored. Bytes that do not decode are kept and give the empty message: the
-    /// record's own fields still tell what the object is, so it can be stopped and removed.
+    /// record's own fields still tell what the object is, so it can be stopped and removed. Whoever takes something
+    /// absent for a permission asks [`Encoded::error`] before.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        let message = M::decode(bytes.as_slice()).unwrap_or_else(|error| {
-            tracing::error!(%error, message = std::any::type_name::<M>(), "a stored message cannot be decoded");
-            M::default()
-        });
-        Encoded(Arc::new(Both { bytes, message }))
+        let (message, error) = match M::decode(bytes.as_slice()) {
+            Ok(message) => (message, None),
+            Err(error) => {
+                tracing::error!(%error, message = std::any::type_name::<M>(), "a stored message cannot be decoded");
+                (M::default(), Some(error.to_string()))
+            }
+        };
+        Encoded(Arc::new(Both { bytes, message, error }))
+    }
+}
+
+impl<M> Encoded<M> {
+    /// Why the stored bytes could not be decoded, if they could not.
+    pub fn error(&self) -> Option<&str> {
+        self.0.error.as_deref()
     }
 }
 
@@ -82,6 +94,7 @@ mod tests {
     #[test]
     fn bytes_that_do_not_decode_are_kept() {
         let broken = Encoded::<cri::ContainerConfig>::from_bytes(vec![0, 255]);
+        assert!(broken.error().is_some());
         assert_eq!((&*broken, &broken.0.bytes), (&cri::ContainerConfig::default(), &vec![0, 255]));
     }
 }

@@ -29,6 +29,13 @@ impl View {
         let refused = self.refused.iter().map(|(tenant, error)| {
             format!("tenant {tenant}: its new policies or pods are not in force, the ones before are: {error}")
         });
-        self.oversized.iter().cloned().chain(refused).collect()
+        let unread = self.pods.values().filter(|pod| pod.labels.is_none()).map(|pod| {
+            format!(
+                "pod {}/{}: what was stored of it cannot be read, so its labels are unknown; until a Pod object tells \
+                 them, all it sends and gets drops",
+                pod.namespace, pod.name
+            )
+        });
+        self.oversized.iter().cloned().chain(refused).chain(unread).collect()
     }
 }

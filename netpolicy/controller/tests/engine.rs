@@ -123,7 +123,7 @@ fn pod(n: u8) -> LocalPod {
         namespace: "shop".into(),
         name: format!("p{n}"),
         uid: format!("u{n}"),
-        labels: Default::default(),
+        labels: Some(Default::default()),
         addresses: vec![format!("10.88.0.{n}").parse().unwrap()],
         interface: format!("cfd{n}"),
         tenant: DEFAULT_TENANT.into(),
@@ -369,4 +369,13 @@ async fn a_policy_over_the_limit_is_told_in_status_and_allows_nothing() {
     );
     let explained = engine.explain("acme/p2", "acme/p3", "TCP/80").await.unwrap();
     assert!(explained.verdict == Verdict::Deny && explained.ingress.rule.contains("allows nothing"), "{explained:?}");
+}
+
+#[tokio::test]
+async fn a_pod_whose_labels_are_unknown_is_not_bound_and_status_says_so() {
+    let kernel = Arc::new(Memory::default());
+    let (_source, engine) = engine(&kernel, cluster());
+    engine.restore(vec![LocalPod { labels: None, ..pod(2) }, pod(3)]).await.unwrap();
+    assert!(!kernel.bound("cfd2") && kernel.bound("cfd3"));
+    assert!(engine.degraded().iter().any(|d| d.contains("shop/p2") && d.contains("labels are unknown")));
 }

@@ -15,8 +15,9 @@ pub struct LocalPod {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// Labels of the CRI request. Those of the cluster's Pod object replace them once it is known.
-    pub labels: Labels,
+    /// Labels of the CRI request. Those of the cluster's Pod object replace them once it is known. `None`: what was
+    /// stored of the request cannot be read; while no Pod object tells, nothing passes to or from the pod.
+    pub labels: Option<Labels>,
     /// At most one of each family.
     pub addresses: Vec<IpAddr>,
     /// Its interface in the host's network namespace.

@@ -2,6 +2,7 @@
 
 use cofferdam_tenant::Protocol;
 use cofferdam_tenant_cluster::Labels;
+use cofferdam_tenant_cluster::null::{items, labels, or_default};
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
@@ -21,12 +22,16 @@ pub struct NetworkPolicy {
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct PolicySpec {
     /// The pods it is about; empty: all of the namespace.
+    #[serde(deserialize_with = "or_default")]
     pub pod_selector: LabelSelector,
     /// Unset: Ingress, and Egress if there are egress rules (the API server fills this in, a file does not).
+    #[serde(deserialize_with = "or_default")]
     pub policy_types: Vec<PolicyType>,
     /// Rules of what comes in.
+    #[serde(deserialize_with = "items")]
     pub ingress: Vec<IngressRule>,
     /// Rules of what goes out.
+    #[serde(deserialize_with = "items")]
     pub egress: Vec<EgressRule>,
 }
 
@@ -44,8 +49,10 @@ pub enum PolicyType {
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct IngressRule {
     /// Sources; empty: all.
+    #[serde(deserialize_with = "items")]
     pub from: Vec<Peer>,
     /// Ports; empty: all, ICMP too.
+    #[serde(deserialize_with = "items")]
     pub ports: Vec<PolicyPort>,
 }
 
@@ -54,8 +61,10 @@ pub struct IngressRule {
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct EgressRule {
     /// Destinations; empty: all.
+    #[serde(deserialize_with = "items")]
     pub to: Vec<Peer>,
     /// Ports; empty: all, ICMP too.
+    #[serde(deserialize_with = "items")]
     pub ports: Vec<PolicyPort>,
 }
 
@@ -78,7 +87,7 @@ pub struct IpBlock {
     /// The network.
     pub cidr: IpNetwork,
     /// Blocks inside `cidr` that are not meant.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub except: Vec<IpNetwork>,
 }
 
@@ -109,8 +118,10 @@ pub enum IntOrName {
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct LabelSelector {
     /// Labels that must be there.
+    #[serde(deserialize_with = "labels")]
     pub match_labels: Labels,
     /// Further conditions, all of which must hold.
+    #[serde(deserialize_with = "or_default")]
     pub match_expressions: Vec<Requirement>,
 }
 
@@ -123,7 +134,7 @@ pub struct Requirement {
     /// How it is compared.
     pub operator: Operator,
     /// What it is compared with; empty for `Exists` and `DoesNotExist`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub values: Vec<String>,
 }
 

@@ -77,7 +77,8 @@ impl<'a> Topology<'a> {
     pub fn new(snapshot: &'a PolicySnapshot, node: &'a NodeConfig, local: &[LocalPod]) -> Self {
         let PolicySnapshot { facts, policies } = snapshot;
         let mut pods = local_pods(facts, local);
-        let ours: HashSet<IpAddr> = pods.iter().flat_map(|p| p.addresses.iter().copied()).collect();
+        let networked = local.iter().filter(|p| !p.host_network);
+        let ours: HashSet<IpAddr> = networked.flat_map(|p| p.addresses.iter().copied()).collect();
         pods.extend(remote_pods(facts, node, local, &ours));
         let claimed = pods.iter().flat_map(|p| p.addresses.iter().copied()).collect();
         drop_disputed(&mut pods);
@@ -190,17 +191,19 @@ fn local_pods(facts: &ClusterFacts, local: &[LocalPod]) -> Vec<Pod> {
         let known = known.filter(|k| k.uid.is_empty() || k.uid == pod.uid);
         let mut ports = pod.ports.clone();
         ports.extend(known.iter().flat_map(|k| k.ports.clone()));
-        Pod {
+        // Without labels nobody knows which policies select it: it is not bound, so all it sends or gets drops.
+        let labels = known.map(|k| &k.labels).or(pod.labels.as_ref())?.clone();
+        Some(Pod {
             namespace: pod.namespace.clone(),
             name: pod.name.clone(),
-            labels: known.map_or_else(|| pod.labels.clone(), |k| k.labels.clone()),
+            labels,
             tenant: pod.tenant.clone(),
             addresses: pod.addresses.clone(),
             ports,
             local: Some((pod.interface.clone(), pod.addresses.clone())),
-        }
+        })
     };
-    local.iter().filter(|p| !p.host_network).map(one).collect()
+    local.iter().filter(|p| !p.host_network).filter_map(one).collect()
 }
 
 /// The pods that run elsewhere. A pod with the name of a local one and another UID is another pod. None of them has an

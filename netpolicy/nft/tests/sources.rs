@@ -99,7 +99,7 @@ fn local(n: u8, tenant: &str) -> LocalPod {
         namespace: tenant.into(),
         name: format!("p{n}"),
         uid: format!("u{n}"),
-        labels: Default::default(),
+        labels: Some(Default::default()),
         addresses: vec![Ipv4Addr::new(10, 88, 0, n).into(), six(&format!("fd88::{n}")).into()],
         interface: format!("cfd{n}"),
         tenant: tenant.into(),

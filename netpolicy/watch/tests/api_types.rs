@@ -4,7 +4,7 @@
 //! below name every field, so a Kubernetes release with a new field does not compile here until somebody has looked at
 //! it.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 
@@ -130,6 +130,83 @@ fn a_pod_is_read_as_a_peer() {
     assert_eq!((read.uid.as_str(), read.labels.clone(), read.addresses.len()), ("u1", map("app", "web"), 2));
     assert_eq!((read.ports[0].name.as_str(), read.ports[0].container_port), ("http", 8080));
     assert!(read.host_network && read.finished);
+}
+
+fn policies(text: &str) -> Vec<cofferdam_netpolicy::policy::PolicySpec> {
+    let found = parse("a.yaml", text).unwrap().into_iter();
+    found
+        .map(|located| match located.object {
+            Object::Further(policy) => policy.spec.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+/// As Go reads JSON: null leaves a field at its zero value, in a list it is an object without any field.
+#[test]
+fn null_is_the_absent_field() {
+    let head = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a, labels: {x: }}\n";
+    for (nulls, plain) in [
+        ("podSelector:", "podSelector: {}"),
+        ("podSelector: {matchLabels: , matchExpressions: }", "podSelector: {}"),
+        ("podSelector: {matchLabels: {a: }}", "podSelector: {matchLabels: {a: ''}}"),
+        (
+            "podSelector: {matchExpressions: [{key: a, operator: Exists, values: }]}",
+            "podSelector: {matchExpressions: [{key: a, operator: Exists}]}",
+        ),
+        ("policyTypes:\n  ingress:\n  egress:", "podSelector: {}"),
+        ("ingress: [{from: , ports: }]\n  egress: [{to: , ports: }]", "ingress: [{}]\n  egress: [{}]"),
+        ("ingress: [null]", "ingress: [{}]"),
+        (
+            "ingress: [{from: [{podSelector: {}, namespaceSelector: , ipBlock: }]}]",
+            "ingress: [{from: [{podSelector: {}}]}]",
+        ),
+        (
+            "ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: }, podSelector: }]}]",
+            "ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]",
+        ),
+        ("ingress: [{ports: [{port: 80, protocol: , endPort: }, null]}]", "ingress: [{ports: [{port: 80}, {}]}]"),
+    ] {
+        let read = |spec: &str| policies(&format!("{head}spec:\n  {spec}\n"));
+        assert_eq!(read(nulls), read(plain), "{nulls}");
+    }
+    assert_eq!(policies(&format!("{head}spec:\n")), [Default::default()]);
+    // What the API server refuses stays refused.
+    for wrong in ["ingress: [{from: [null]}]", "ingress: [{from: [{ipBlock: {cidr: }}]}]", "policyTypes: [null]"] {
+        assert!(parse("a.yaml", &format!("{head}spec:\n  {wrong}\n")).is_err(), "{wrong}");
+    }
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, uid: , labels: , annotations: {b: }}\nspec: {hostNetwork: , \
+               containers: [{ports: , restartPolicy: }], initContainers: }\nstatus: {phase: , podIP: , podIPs: }\n";
+    assert!(parse("a.yaml", pod).is_ok());
+    assert!(parse("a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\nstatus:\n").is_ok());
+}
+
+#[test]
+fn a_list_is_its_objects_each_with_its_line() {
+    let list = "apiVersion: v1\nkind: List\nmetadata: {resourceVersion: ''}\nitems:\n\
+                - apiVersion: v1\n  kind: Namespace\n  metadata: {name: a, labels: {x: \"1\"}}\n\
+                - apiVersion: networking.k8s.io/v1\n  kind: NetworkPolicy\n  metadata: {name: p, namespace: a}\n\
+                \u{20} spec:\n    ingress:\n    - ports: [{port: 80}]\n";
+    let found = parse("a.yaml", list).unwrap();
+    assert_eq!(found.iter().map(|o| (o.key.0, o.line)).collect::<Vec<_>>(), [("Namespace", 5), ("NetworkPolicy", 8)]);
+    // What is written of one object alone means the same.
+    for located in &found {
+        assert_eq!(parse("b.yaml", &located.text).unwrap()[0].object, located.object);
+    }
+    let typed = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicyList\nitems:\n- metadata: {name: p}\n";
+    assert_eq!(policies(typed), [Default::default()]);
+    assert!(parse("a.yaml", "apiVersion: v1\nkind: List\nitems:\n").unwrap().is_empty());
+    for (wrong, line) in [
+        ("apiVersion: v1\nkind: List\nitems:\n- 1\n", 4),
+        ("apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: List, items: []}\n", 4),
+        (
+            "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n",
+            5,
+        ),
+        ("---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: A}}\n", 5),
+    ] {
+        assert_eq!(parse("a.yaml", wrong).unwrap_err().line, line, "{wrong}");
+    }
 }
 
 /// A node that reads it lets it allow nothing instead: whoever wrote it must not keep others' files from being read.

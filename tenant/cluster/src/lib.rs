@@ -5,6 +5,7 @@
 
 mod facts;
 mod labels;
+pub mod null;
 mod pod;
 
 pub use facts::{ClusterFacts, Unread};

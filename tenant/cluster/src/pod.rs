@@ -5,16 +5,19 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::Labels;
+use crate::null::or_default;
 
 /// A port that a container declares, in the form of kubelet's annotation `io.kubernetes.container.ports`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerPort {
     /// Its name; empty when it has none.
+    #[serde(deserialize_with = "or_default")]
     pub name: String,
     /// The port number.
     pub container_port: u16,
     /// `TCP`, `UDP` or `SCTP`; empty is TCP.
+    #[serde(deserialize_with = "or_default")]
     pub protocol: String,
 }
 

@@ -12,6 +12,7 @@ mod document;
 pub mod edit;
 mod kept;
 mod kinds;
+mod list;
 mod listing;
 mod load;
 mod manifest;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cofferdam_tenant_cluster::Labels;
+use cofferdam_tenant_cluster::null::{labels, or_default};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -45,13 +46,13 @@ pub struct Metadata {
     #[serde(default)]
     pub namespace: Option<String>,
     /// Its labels.
-    #[serde(default)]
-    pub labels: Option<Labels>,
+    #[serde(default, deserialize_with = "labels")]
+    pub labels: Labels,
     /// Its UID; empty when unknown.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub uid: String,
     #[serde(rename = "annotations", default)]
-    _annotations: Option<BTreeMap<String, String>>,
+    _annotations: Option<BTreeMap<String, Option<String>>>,
     #[serde(rename = "creationTimestamp", default)]
     _created: Option<IgnoredAny>,
     #[serde(rename = "resourceVersion", default)]

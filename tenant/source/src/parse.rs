@@ -1,5 +1,6 @@
 //! The objects of a file, strict: whatever is not understood is an error with its line.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cofferdam_tenant::{DEFAULT_TENANT, SYSTEM_TENANT, TenantSpec};
@@ -7,6 +8,7 @@ use serde::de::IgnoredAny;
 
 use crate::document::{Document, FileError, documents};
 use crate::kinds::ObjectKinds;
+use crate::list::{self, Item};
 use crate::manifest::{Manifest, TypeMeta};
 use crate::object::{Located, Object, ObjectKey};
 use crate::pod;
@@ -16,21 +18,42 @@ use crate::pod;
 /// # Errors
 /// The first thing that is wrong.
 pub fn parse<K: ObjectKinds>(file: &str, text: &str) -> Result<Vec<Located<K::Object>>, FileError> {
-    let mut found: Vec<Located<K::Object>> = Vec::new();
+    let mut found = Found::<K> { objects: Vec::new(), lines: HashMap::new() };
     for (line, text) in documents(text) {
         let document = Document { file, line, text };
         if document.is_blank() {
             continue;
         }
-        let object = read::<K>(&document)?;
-        let key = key_of::<K>(&object);
-        if let Some(twice) = found.iter().find(|other| other.key == key) {
-            let (kind, _, name) = key;
-            return Err(document.error(line, format!("{kind} {name} is already in line {}", twice.line)));
+        let type_meta: TypeMeta = document.read()?;
+        match list::items(&type_meta, &document)? {
+            None => found.add(&document)?,
+            Some(items) => {
+                for Item { line, text } in &items {
+                    found.add(&Document { file, line: *line, text })?;
+                }
+            }
         }
-        found.push(Located { key, object, line, text: text.to_owned() });
     }
-    Ok(found)
+    Ok(found.objects)
+}
+
+/// The objects found so far, and the line of each.
+struct Found<K: ObjectKinds> {
+    objects: Vec<Located<K::Object>>,
+    lines: HashMap<ObjectKey, u64>,
+}
+
+impl<K: ObjectKinds> Found<K> {
+    fn add(&mut self, document: &Document<'_>) -> Result<(), FileError> {
+        let object = read::<K>(document)?;
+        let (key, line) = (key_of::<K>(&object), document.line);
+        if let Some(first) = self.lines.insert(key.clone(), line) {
+            let (kind, _, name) = key;
+            return Err(document.error(line, format!("{kind} {name} is already in line {first}")));
+        }
+        self.objects.push(Located { key, object, line, text: document.text.to_owned() });
+        Ok(())
+    }
 }
 
 fn key_of<K: ObjectKinds>(object: &Object<K::Object>) -> ObjectKey {
@@ -48,7 +71,7 @@ fn read<K: ObjectKinds>(document: &Document<'_>) -> Result<Object<K::Object>, Fi
         ("v1", "Namespace") => {
             let namespace: Manifest<IgnoredAny> = document.read()?;
             namespace.metadata.check_cluster_scoped(document)?;
-            Ok(Object::Namespace(namespace.metadata.name, namespace.metadata.labels.unwrap_or_default()))
+            Ok(Object::Namespace(namespace.metadata.name, namespace.metadata.labels))
         }
         ("v1", "Pod") => Ok(Object::Pod(Box::new(pod::read(document)?))),
         ("cofferdam.dev/v1alpha1", "Tenant") => {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use cofferdam_tenant_cluster::null::{items, or_default};
 use cofferdam_tenant_cluster::{ClusterPod, ContainerPort};
 use serde::Deserialize;
 
@@ -11,34 +12,40 @@ use crate::manifest::Metadata;
 #[derive(Deserialize)]
 struct PodManifest {
     metadata: Metadata,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     spec: PodSpec,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     status: PodStatus,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct PodSpec {
+    #[serde(deserialize_with = "or_default")]
     host_network: bool,
+    #[serde(deserialize_with = "items")]
     containers: Vec<Container>,
+    #[serde(deserialize_with = "items")]
     init_containers: Vec<Container>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Container {
+    #[serde(deserialize_with = "or_default")]
     ports: Vec<ContainerPort>,
+    #[serde(deserialize_with = "or_default")]
     restart_policy: String,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct PodStatus {
+    #[serde(deserialize_with = "or_default")]
     phase: String,
     #[serde(rename = "podIP")]
     pod_ip: Option<IpAddr>,
-    #[serde(rename = "podIPs")]
+    #[serde(rename = "podIPs", deserialize_with = "or_default")]
     pod_ips: Vec<PodIp>,
 }
 
@@ -59,7 +66,7 @@ pub(crate) fn read(document: &Document<'_>) -> Result<ClusterPod, FileError> {
         namespace: pod.metadata.namespace_or_default(),
         name: pod.metadata.name,
         uid: pod.metadata.uid,
-        labels: pod.metadata.labels.unwrap_or_default(),
+        labels: pod.metadata.labels,
         addresses,
         ports: pod.spec.containers.into_iter().chain(sidecars).flat_map(|c| c.ports).collect(),
         host_network: pod.spec.host_network,

@@ -128,6 +128,10 @@ impl Input {
         for step in [Step::Owners, Step::Policies] {
             for located in file.yaml(step).map(|yaml| parse(name, &yaml)).transpose()?.into_iter().flatten() {
                 let (kind, namespace, object) = &located.key;
+                if *kind == "Pod" {
+                    let reason = "a Pod of a List is not run: make it a document of its own".to_owned();
+                    return Err(FileError { file: name.to_owned(), line: located.line, reason });
+                }
                 seen.add((kind, namespace, object), name, located.line)?;
             }
         }

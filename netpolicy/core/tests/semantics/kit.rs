@@ -98,7 +98,7 @@ impl Cluster {
             namespace: namespace.into(),
             name: format!("l{n}"),
             uid: format!("u{n}"),
-            labels: labels(more),
+            labels: Some(labels(more)),
             addresses: vec![ip(&format!("10.88.0.{n}")), ip(&format!("fd88::{n:x}"))],
             interface: format!("cfd{n}"),
             tenant: self.snapshot.facts.tenant_of(namespace).unwrap_or_default().into(),

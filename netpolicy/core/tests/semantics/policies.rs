@@ -225,3 +225,28 @@ fn a_namespaces_new_labels_count_at_once() {
     cluster.namespace("a2", "acme", "team=other");
     check!(cluster, "10.88.0.4" -> "10.88.0.2" "TCP/80" = false);
 }
+
+#[test]
+fn a_pod_whose_labels_are_unknown_is_closed_until_its_object_tells_them() {
+    let mut cluster = Cluster::new();
+    cluster.tenant("acme", r#"{"isolation":"Open"}"#);
+    cluster.local("a", 2, "").local("a", 3, "");
+    cluster.local[0].labels = None;
+    check!(cluster,
+        "10.88.0.2" -> "10.88.0.3" "TCP/80" = false, "10.88.0.3" -> "10.88.0.2" "TCP/80" = false,
+        "10.88.0.2" -> "8.8.8.8" "TCP/80" = false, "8.8.8.8" -> "10.88.0.2" "TCP/80" = false,
+        "10.88.0.3" -> "8.8.8.8" "TCP/80" = true,
+    );
+    // Nobody else gets the address meanwhile.
+    cluster.remote("a", 9, "");
+    cluster.snapshot.facts.pods[0].addresses = vec!["10.88.0.2".parse().unwrap()];
+    check!(cluster, "10.88.0.3" -> "10.88.0.2" "TCP/80" = false);
+    let known = cofferdam_tenant_cluster::ClusterPod {
+        namespace: "a".into(),
+        name: "l2".into(),
+        uid: "u2".into(),
+        ..Default::default()
+    };
+    cluster.snapshot.facts.pods.push(known);
+    check!(cluster, "10.88.0.2" -> "10.88.0.3" "TCP/80" = true, "10.88.0.3" -> "10.88.0.2" "TCP/80" = true);
+}
