@@ -38,7 +38,7 @@ impl Change {
             }
             Change::Unbind(id) => _ = input.pods.remove(id),
             Change::Restore(pods) => input.pods.clone_from(pods),
-            Change::PodCidrs(cidrs) => input.node.pod_cidrs.clone_from(cidrs),
+            Change::PodCidrs(cidrs) => input.node.set_pod_cidrs(cidrs.clone()),
             Change::Reread => {}
         }
     }

@@ -20,6 +20,14 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// Takes other pod CIDRs. The node keeps its addresses in the former ones: pods may still have theirs in them.
+    pub fn set_pod_cidrs(&mut self, cidrs: Vec<IpNetwork>) {
+        let former = self.pod_cidrs.iter().map(first).filter(|address| !self.addresses.contains(address));
+        let former: Vec<IpAddr> = former.collect();
+        self.addresses.extend(former);
+        self.pod_cidrs = cidrs;
+    }
+
     /// Whether an address is this node's own: one of its interfaces', or the first of a pod CIDR, which no pod ever
     /// has.
     pub fn owns(&self, address: IpAddr) -> bool {

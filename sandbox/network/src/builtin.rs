@@ -1,12 +1,14 @@
 //! The built-in network behind [`PodNetwork`].
 //!
-//! State: the address table, changed by `allocate`, `set_pod_cidrs`, `recover` and the end of a removal. A sandbox's
+//! State: the address table, changed by `allocate`, `set_pod_cidrs`, `recover` and the end of a removal; and what the
+//! host should have because of us, changed by `up`, `detach` and whatever changes the CIDRs. A sandbox's
 //! addresses are used from `allocate` until its link is deleted, then they rest. Deleting a veth takes the kernel about
 //! 30 ms, so `detach` answers before: the pod is unbound by then, and what a crash leaves is removed by `recover`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -14,8 +16,12 @@ use cofferdam_sandbox::{Lease, LinkEnd, NetworkAttachment, NetworkError, PodNetw
 use ipnetwork::IpNetwork;
 use tokio::task::JoinHandle;
 
+use crate::expected::UpLink;
 use crate::ipam::{Ipam, node_address};
 use crate::netlink::Netlink;
+use crate::quarantine::{Quarantine, since_boot};
+use crate::repair::{Watch, watch};
+use crate::state::{Gate, Kept, State, check, enter, lock, retire};
 use crate::{conntrack, host, link, names, route};
 
 /// What the built-in network is told by `[network]`.
@@ -25,6 +31,8 @@ pub struct BuiltinConfig {
     pub interface_prefix: String,
     /// `pod_cidrs`.
     pub pod_cidrs: Vec<IpNetwork>,
+    /// The file that keeps released addresses in quarantine over a restart.
+    pub quarantine: PathBuf,
 }
 
 /// The built-in routed network. All calls must be made in the host network namespace, on a tokio runtime.
@@ -32,21 +40,11 @@ pub struct BuiltinNetwork {
     prefix: String,
     state: Arc<Mutex<State>>,
     removals: Mutex<Vec<JoinHandle<()>>>,
-}
-
-struct State {
-    ipam: Ipam,
-    /// Why pods cannot be connected.
-    broken: Option<String>,
-    /// Sandboxes whose link is being deleted.
-    leaving: Vec<String>,
-    /// Former CIDRs that pods still use.
-    retiring: Vec<IpNetwork>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No section leaves the table half changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    quarantine: Arc<Mutex<Quarantine>>,
+    /// Where the other ends of links are that are not up yet.
+    netns: Mutex<HashMap<String, PathBuf>>,
+    watch: Mutex<Option<Watch>>,
+    gate: Gate,
 }
 
 /// Runs what waits for the kernel outside the runtime's own threads.
@@ -70,12 +68,25 @@ impl BuiltinNetwork {
                 names::MAX_PREFIX
             )));
         }
-        check(&config.pod_cidrs)?;
+        let cidrs = check(&config.pod_cidrs)?;
         let mut ipam = Ipam::default();
-        ipam.set_cidrs(&config.pod_cidrs);
+        ipam.set_cidrs(&cidrs);
+        let step = format!("read {}", config.quarantine.display());
+        let kept = Quarantine::open(config.quarantine, since_boot());
+        let (quarantine, rested) = kept.map_err(|e| NetworkError::failed(step, e))?;
+        let now = Instant::now();
+        rested.into_iter().for_each(|(address, age)| ipam.rest(address, now.checked_sub(age).unwrap_or(now)));
         let broken = Some("the pod network is not prepared yet".to_owned());
-        let state = State { ipam, broken, leaving: Vec::new(), retiring: Vec::new() };
-        Ok(BuiltinNetwork { prefix, state: Arc::new(Mutex::new(state)), removals: Mutex::new(Vec::new()) })
+        let state = State { ipam, broken, leaving: Vec::new(), retiring: Vec::new(), links: BTreeMap::new() };
+        Ok(BuiltinNetwork {
+            prefix,
+            state: Arc::new(Mutex::new(state)),
+            removals: Mutex::default(),
+            quarantine: Arc::new(Mutex::new(quarantine)),
+            netns: Mutex::default(),
+            watch: Mutex::default(),
+            gate: Gate::default(),
+        })
     }
 
     /// Waits until every link that was detached is deleted (before the daemon ends).
@@ -93,34 +104,18 @@ impl BuiltinNetwork {
     /// # Errors
     /// The kernel refuses.
     pub async fn leave(&self) -> Result<(), NetworkError> {
+        lock(&self.watch).take();
         self.drain().await;
         let cidrs = lock(&self.state).ipam.cidrs();
         blocking(move || cidrs.into_iter().try_for_each(|cidr| host::retire(cidr, false))).await
     }
 
     async fn prepare(&self) -> Result<(), NetworkError> {
-        let cidrs = lock(&self.state).ipam.cidrs();
+        let cidrs = lock(&self.state).expected().cidrs;
         let result = blocking(move || host::prepare(&cidrs)).await;
         lock(&self.state).broken = result.as_ref().err().map(|e| format!("pod network: {e}"));
         result
     }
-}
-
-/// CIDRs must leave room for a pod and not overlap.
-fn check(cidrs: &[IpNetwork]) -> Result<(), NetworkError> {
-    let refuse = |text: String| Err(NetworkError::Precondition(format!("pod_cidrs: {text}")));
-    for (index, cidr) in cidrs.iter().enumerate() {
-        let bits = if cidr.is_ipv4() { 32 } else { 128 };
-        if cidr.prefix() == bits || cidr.prefix() == 0 {
-            return refuse(format!("{cidr} cannot hold the node and its pods"));
-        }
-        if let Some(other) =
-            cidrs[..index].iter().find(|other| other.contains(cidr.network()) || cidr.contains(other.network()))
-        {
-            return refuse(format!("{cidr} overlaps {other}"));
-        }
-    }
-    if cidrs.is_empty() { refuse("none given".into()) } else { Ok(()) }
 }
 
 #[async_trait]
@@ -134,17 +129,35 @@ impl PodNetwork for BuiltinNetwork {
     }
 
     async fn set_pod_cidrs(&self, cidrs: Vec<IpNetwork>) -> Result<(), NetworkError> {
-        check(&cidrs)?;
-        {
+        let cidrs = check(&cidrs)?;
+        let before = {
             let mut state = lock(&self.state);
-            let former: Vec<IpNetwork> = state.ipam.cidrs().into_iter().filter(|old| !cidrs.contains(old)).collect();
+            // The node would take the address from a pod that runs.
+            for (cidr, address) in cidrs.iter().map(|cidr| (cidr, node_address(*cidr))) {
+                if let Some(owner) = state.ipam.owner(address) {
+                    let text = format!("pod_cidrs: {cidr}: its first address would be the node's, and {owner} has it");
+                    return Err(NetworkError::Precondition(text));
+                }
+            }
+            let before = (state.ipam.cidrs(), state.retiring.clone());
+            let former: Vec<IpNetwork> = before.0.iter().copied().filter(|old| !cidrs.contains(old)).collect();
             state.retiring.retain(|old| !cidrs.contains(old));
             state.retiring.extend(former);
             state.ipam.set_cidrs(&cidrs);
+            before
+        };
+        if let Err(error) = self.prepare().await {
+            let mut state = lock(&self.state);
+            state.ipam.set_cidrs(&before.0);
+            state.retiring = before.1;
+            return Err(error);
         }
-        self.prepare().await?;
-        let state = self.state.clone();
-        blocking(move || retire(&state)).await
+        let (state, gate) = (self.state.clone(), self.gate.clone());
+        blocking(move || {
+            let _entered = enter(&gate);
+            retire(&state)
+        })
+        .await
     }
 
     fn allocate(&self, sandbox: &str) -> Result<Lease, NetworkError> {
@@ -167,10 +180,17 @@ impl PodNetwork for BuiltinNetwork {
 
     async fn attach(&self, lease: &Lease, to: NetworkAttachment) -> Result<LinkEnd, NetworkError> {
         let lease = lease.clone();
+        if let NetworkAttachment::Netns(path) = &to {
+            lock(&self.netns).insert(lease.sandbox.clone(), path.clone());
+        }
+        // While it is made anew it is nothing to repair.
+        lock(&self.state).links.remove(&lease.sandbox);
+        let gate = self.gate.clone();
         blocking(move || {
+            let _entered = enter(&gate);
             let mtu = Netlink::route()
-                .and_then(|mut netlink| host::uplink_mtu(&mut netlink))
-                .map_err(|e| NetworkError::failed("read the uplink's MTU", e))?;
+                .map_err(|e| NetworkError::failed("open a netlink socket", e))
+                .and_then(|mut netlink| host::mtu(&mut netlink))?;
             match to {
                 NetworkAttachment::Netns(path) => {
                     Ok(LinkEnd { link: link::attach_veth(&lease, &path, mtu)?, tap: None })
@@ -184,20 +204,39 @@ impl PodNetwork for BuiltinNetwork {
     }
 
     async fn up(&self, lease: &Lease) -> Result<(), NetworkError> {
-        let cidrs: Vec<IpNetwork> = {
-            let state = lock(&self.state);
-            state.ipam.cidrs().into_iter().chain(state.retiring.iter().copied()).collect()
-        };
-        let lease = lease.clone();
-        let source =
-            move |address: IpAddr| cidrs.iter().find(|cidr| cidr.contains(address)).map(|cidr| node_address(*cidr));
-        blocking(move || link::up(&lease, source)).await
+        let (wanted, gate, state) = (lease.clone(), self.gate.clone(), self.state.clone());
+        let netns = lock(&self.netns).remove(&lease.sandbox);
+        blocking(move || {
+            let _entered = enter(&gate);
+            let expected = lock(&state).expected();
+            let up = || link::up(&wanted, |address| expected.source_of(address));
+            // What it stands on may have been taken away a moment ago.
+            let index = up().or_else(|error| {
+                tracing::warn!(%error, "preparing the host again");
+                host::prepare(&expected.cidrs)?;
+                up()
+            })?;
+            lock(&state).links.insert(wanted.sandbox.clone(), UpLink { lease: wanted, index, netns });
+            Ok(())
+        })
+        .await
     }
 
     async fn detach(&self, lease: &Lease) -> Result<(), NetworkError> {
-        let (lease, state) = (lease.clone(), self.state.clone());
+        let (lease, state, quarantine) = (lease.clone(), self.state.clone(), self.quarantine.clone());
+        lock(&self.netns).remove(&lease.sandbox);
+        lock(&self.state).links.remove(&lease.sandbox);
+        let addresses = lease.addresses.clone();
+        // Before anybody forgets the lease: from here on the file is all that keeps the addresses from others.
+        blocking(move || {
+            let kept = lock(&quarantine).add(&addresses, since_boot());
+            kept.map_err(|e| NetworkError::failed("write the quarantine of addresses", e))
+        })
+        .await?;
         lock(&self.state).leaving.push(lease.sandbox.clone());
+        let gate = self.gate.clone();
         let removal = tokio::task::spawn_blocking(move || {
+            let _entered = enter(&gate);
             remove(&lease);
             {
                 let mut state = lock(&state);
@@ -228,13 +267,18 @@ impl PodNetwork for BuiltinNetwork {
             .flat_map(|lease| lease.addresses.iter().copied())
             .chain(cidrs.iter().map(|cidr| node_address(*cidr)))
             .collect();
-        blocking(move || {
+        let (links, kept) = (leases.to_vec(), Kept(Arc::downgrade(&self.state), self.gate.clone()));
+        let (up, started) = blocking(move || {
             remove_orphans(&prefix, &living)?;
             conntrack::delete_unowned(&cidrs, &owned)
                 .map_err(|e| NetworkError::failed("delete the flows of pods that are gone", e))?;
-            Ok(())
+            let up = links_that_are_up(links)?;
+            Ok((up, watch(kept).map_err(|e| NetworkError::failed("listen to changes of the network", e))?))
         })
-        .await
+        .await?;
+        lock(&self.state).links = up;
+        *lock(&self.watch) = Some(started);
+        Ok(())
     }
 
     async fn counters(&self, lease: &Lease) -> Result<(u64, u64, u64, u64), NetworkError> {
@@ -266,19 +310,17 @@ fn remove(lease: &Lease) {
     }
 }
 
-/// Takes former CIDRs that no pod uses from the host. A part of a CIDR can begin with the same address, which is the
-/// node's in both.
-fn retire(state: &Mutex<State>) -> Result<(), NetworkError> {
-    let unused: Vec<(IpNetwork, bool)> = {
-        let mut state = lock(state);
-        let (keep, unused): (_, Vec<IpNetwork>) =
-            std::mem::take(&mut state.retiring).into_iter().partition(|cidr| state.ipam.in_use(*cidr));
-        state.retiring = keep;
-        let in_force = [state.ipam.cidrs(), state.retiring.clone()].concat();
-        let nodes: Vec<IpAddr> = in_force.into_iter().map(node_address).collect();
-        unused.into_iter().map(|cidr| (cidr, nodes.contains(&node_address(cidr)))).collect()
+/// Of the pods of an earlier daemon; those that were being made or removed are not up.
+fn links_that_are_up(leases: Vec<Lease>) -> Result<BTreeMap<String, UpLink>, NetworkError> {
+    let mut netlink = Netlink::route().map_err(|e| NetworkError::failed("open a netlink socket", e))?;
+    let links = route::links(&mut netlink).map_err(|e| NetworkError::failed("list links", e))?;
+    let up = links.iter().filter(|link| link.is_up()).map(|link| (link.name.as_str(), link.index));
+    let up: HashMap<&str, u32> = up.collect();
+    let one = |lease: Lease| {
+        let index = *up.get(lease.interface.as_str())?;
+        Some((lease.sandbox.clone(), UpLink { lease, index, netns: None }))
     };
-    unused.into_iter().try_for_each(|(cidr, shares_node_address)| host::retire(cidr, shares_node_address))
+    Ok(leases.into_iter().filter_map(one).collect())
 }
 
 fn remove_orphans(prefix: &str, living: &[String]) -> Result<(), NetworkError> {

@@ -10,9 +10,13 @@ use crate::ipam::node_address;
 use crate::netlink::Netlink;
 use crate::route::{self, Route};
 
-/// Writes a sysctl below /proc/sys/net of the calling thread's network namespace.
+/// Sets a sysctl below /proc/sys/net of the calling thread's network namespace, unless it has this value.
 pub fn sysctl(name: &str, value: &str) -> Result<(), NetworkError> {
     let path = format!("/proc/sys/net/{name}");
+    // Some settings do something at every write.
+    if std::fs::read_to_string(&path).is_ok_and(|now| now.trim() == value) {
+        return Ok(());
+    }
     std::fs::write(&path, value).map_err(|e| NetworkError::failed(format!("write {value} to {path}"), e))
 }
 
@@ -32,9 +36,12 @@ pub fn prepare(cidrs: &[IpNetwork]) -> Result<(), NetworkError> {
     let mut netlink = step("open a netlink socket", Netlink::route())?;
     let lo = loopback(&mut netlink)?;
     step("set lo up", route::set_up(&mut netlink, lo))?;
+    let there = step("read the addresses of lo", route::addresses(&mut netlink, lo))?;
     for cidr in cidrs {
         let node = node_address(*cidr);
-        step(format!("give lo the address {node}"), route::add_address(&mut netlink, lo, node))?;
+        if !there.contains(&node) {
+            step(format!("give lo the address {node}"), route::add_address(&mut netlink, lo, node))?;
+        }
         step(format!("set the blackhole route of {cidr}"), blackhole(*cidr).set(&mut netlink))?;
     }
     Ok(())
@@ -63,8 +70,13 @@ fn loopback(netlink: &mut Netlink) -> Result<u32, NetworkError> {
     }
 }
 
+/// The same, for whoever tells what failed.
+pub fn mtu(netlink: &mut Netlink) -> Result<u32, NetworkError> {
+    step("read the uplink's MTU", uplink_mtu(netlink))
+}
+
 /// MTU of the link to the outside; 1500 if there is none.
-pub fn uplink_mtu(netlink: &mut Netlink) -> io::Result<u32> {
+fn uplink_mtu(netlink: &mut Netlink) -> io::Result<u32> {
     let Some(index) = route::uplink(netlink)? else { return Ok(1500) };
     Ok(route::link_by_index(netlink, index)?.map_or(1500, |link| link.mtu))
 }

@@ -82,9 +82,24 @@ impl Ipam {
         self.ranges.iter().map(|range| range.cidr).collect()
     }
 
-    /// Whether a sandbox has an address in this network.
+    /// Who has this address.
+    pub fn owner(&self, address: IpAddr) -> Option<&str> {
+        self.used.get(&address).map(String::as_str)
+    }
+
+    /// An address that was released at this time, before this table was made; the longest free comes first.
+    pub fn rest(&mut self, address: IpAddr, since: Instant) {
+        let ours = self.ranges.iter().any(|range| offset(range.cidr, address).is_some());
+        self.resting.retain(|(_, resting)| *resting != address);
+        if ours && !self.used.contains_key(&address) {
+            self.resting.push_back((since, address));
+        }
+    }
+
+    /// Whether a sandbox has an address in this network, and in none of the pod CIDRs.
     pub fn in_use(&self, cidr: IpNetwork) -> bool {
-        self.used.keys().any(|address| cidr.contains(*address))
+        let current = |address: &IpAddr| self.ranges.iter().any(|range| range.cidr.contains(*address));
+        self.used.keys().any(|address| cidr.contains(*address) && !current(address))
     }
 
     /// One address of each family that has a CIDR, IPv4 first. A sandbox that has addresses gets the same again.

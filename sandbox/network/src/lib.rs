@@ -11,6 +11,8 @@ mod builtin;
 #[cfg(feature = "node")]
 mod conntrack;
 #[cfg(feature = "node")]
+mod expected;
+#[cfg(feature = "node")]
 mod host;
 #[cfg(feature = "node")]
 pub mod ipam;
@@ -21,8 +23,14 @@ pub mod names;
 #[cfg_attr(not(feature = "node"), allow(dead_code))]
 mod netlink;
 mod pod;
+#[cfg(feature = "node")]
+mod quarantine;
+#[cfg(feature = "node")]
+mod repair;
 #[cfg_attr(not(feature = "node"), allow(dead_code))]
 mod route;
+#[cfg(feature = "node")]
+mod state;
 #[cfg_attr(not(feature = "node"), allow(dead_code))]
 mod wire;
 

@@ -78,7 +78,7 @@ pub fn attach_tap(lease: &Lease, mtu: u32) -> Result<(PodLink, OwnedFd), Network
 }
 
 /// Settings of the host's end while it is down.
-fn harden(interface: &str) -> Result<(), NetworkError> {
+pub(crate) fn harden(interface: &str) -> Result<(), NetworkError> {
     for (name, value) in [
         ("rp_filter", "1"),
         ("accept_redirects", "0"),
@@ -97,7 +97,8 @@ fn harden(interface: &str) -> Result<(), NetworkError> {
 }
 
 /// Sets the host's end up and routes the pod's addresses to it; `source` is the node's own address of the same family.
-pub fn up(lease: &Lease, source: impl Fn(IpAddr) -> Option<IpAddr>) -> Result<(), NetworkError> {
+/// Returns the index of the host's end.
+pub fn up(lease: &Lease, source: impl Fn(IpAddr) -> Option<IpAddr>) -> Result<u32, NetworkError> {
     let mut netlink = Netlink::route().map_err(failed(lease, "open a netlink socket"))?;
     let index = index(&mut netlink, lease)?;
     for address in &lease.addresses {
@@ -111,7 +112,7 @@ pub fn up(lease: &Lease, source: impl Fn(IpAddr) -> Option<IpAddr>) -> Result<()
     if let Err(error) = route::settle_peer(&mut netlink, index) {
         tracing::debug!(interface = lease.interface, %error, "the pod's first packets may be lost");
     }
-    Ok(())
+    Ok(index)
 }
 
 fn index(netlink: &mut Netlink, lease: &Lease) -> Result<u32, NetworkError> {

@@ -90,7 +90,7 @@ impl Netlink {
 }
 
 /// Type, sequence number and body of the first message, and the rest.
-fn split(bytes: &[u8]) -> Option<(u16, u32, &[u8], &[u8])> {
+pub(crate) fn split(bytes: &[u8]) -> Option<(u16, u32, &[u8], &[u8])> {
     let len = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
     let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
     let seq = u32::from_ne_bytes(bytes.get(8..12)?.try_into().ok()?);

@@ -35,7 +35,7 @@ impl Link {
         self.flags & UP != 0
     }
 
-    fn parse(body: &[u8]) -> Option<Self> {
+    pub fn parse(body: &[u8]) -> Option<Self> {
         let attributes = body.get(16..)?;
         let name = find(attributes, libc::IFLA_IFNAME)?;
         let stats = find(attributes, libc::IFLA_STATS64).unwrap_or_default();
@@ -180,6 +180,28 @@ pub fn add_address(netlink: &mut Netlink, index: u32, address: IpAddr) -> io::Re
     let mut fixed = [family(address), if v6 { 128 } else { 32 }, if v6 { NODAD } else { 0 }, 0, 0, 0, 0, 0];
     fixed[4..].copy_from_slice(&index.to_ne_bytes());
     netlink.change(libc::RTM_NEWADDR, REPLACE, &fixed, |m| m.attr(LOCAL, &bytes).attr(ADDRESS, &bytes))
+}
+
+/// The addresses of a link.
+pub fn addresses(netlink: &mut Netlink, index: u32) -> io::Result<Vec<IpAddr>> {
+    let mut found = Vec::new();
+    // ifaddrmsg: family 0 is all.
+    netlink.list(libc::RTM_GETADDR, &[0; 8], |body| {
+        let address = |attributes| find(attributes, 2).or_else(|| find(attributes, 1)).and_then(ip);
+        if body.get(4..).and_then(number) == Some(index) {
+            found.extend(body.get(8..).and_then(address));
+        }
+    })?;
+    Ok(found)
+}
+
+/// An address as netlink writes it.
+pub fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => None,
+    }
 }
 
 /// Takes an address from a link; none is fine.

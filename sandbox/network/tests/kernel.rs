@@ -1,138 +1,15 @@
-//! Pods in network namespaces of their own, through a host that is one too; real packets.
+//! What a pod's network does, with real packets.
 // A test that unwraps fails with the line it is about.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
+mod bed;
+
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use cofferdam_network::{BuiltinConfig, BuiltinNetwork};
-use cofferdam_sandbox::{Lease, NetworkAttachment, NetworkError, PodNetwork as _};
-use cofferdam_test_support::{Netns, PATIENCE, eventually, needs};
-
-/// A network namespace as a new one is, without `lo` up.
-fn bare() -> Netns {
-    let netns = Netns::new().unwrap();
-    netns.ip("link set lo down").unwrap();
-    netns
-}
-
-trait Probes {
-    /// Answers a connection with its peer's address and a datagram with itself, on port 80, until the test ends.
-    fn serve(&self);
-    /// Output of a command (an oracle that the code under test never runs).
-    fn sh(&self, command: &str) -> String;
-    /// The address that a server there sees of us; it answers.
-    fn seen_by(&self, to: SocketAddr) -> String;
-    /// Whether nothing answers there for a while; a slow machine makes this weaker, not false.
-    fn cannot_reach(&self, to: SocketAddr) -> bool;
-}
-
-impl Probes for Netns {
-    fn sh(&self, command: &str) -> String {
-        self.shell(command).unwrap()
-    }
-
-    fn serve(&self) {
-        self.run(|| {
-            let tcp = TcpListener::bind(("::", 80)).unwrap();
-            let udp = UdpSocket::bind(("::", 80)).unwrap();
-            std::thread::spawn(move || {
-                for mut stream in tcp.incoming().flatten() {
-                    let peer = stream.peer_addr().unwrap().ip().to_canonical().to_string();
-                    let _ = stream.write_all(peer.as_bytes());
-                }
-            });
-            std::thread::spawn(move || {
-                let mut buffer = [0; 64];
-                while let Ok((len, peer)) = udp.recv_from(&mut buffer) {
-                    let _ = udp.send_to(&buffer[..len], peer);
-                }
-            });
-        });
-    }
-
-    fn seen_by(&self, to: SocketAddr) -> String {
-        self.run(move || {
-            let mut stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            let mut text = String::new();
-            stream.read_to_string(&mut text).unwrap();
-            text
-        })
-    }
-
-    fn cannot_reach(&self, to: SocketAddr) -> bool {
-        self.run(move || TcpStream::connect_timeout(&to, Duration::from_millis(500)).is_err())
-    }
-}
-
-/// The host: a namespace, and a runtime whose thread is in it.
-struct Host {
-    ns: Netns,
-    network: Arc<BuiltinNetwork>,
-    runtime: Arc<tokio::runtime::Runtime>,
-}
-
-impl Host {
-    fn new() -> Self {
-        let ns = bare();
-        let (network, runtime) = ns.run(|| {
-            let config = BuiltinConfig {
-                interface_prefix: "cfd".into(),
-                pod_cidrs: vec!["10.88.0.0/16".parse().unwrap(), "fd88::/64".parse().unwrap()],
-            };
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-            (Arc::new(BuiltinNetwork::new(config).unwrap()), Arc::new(runtime))
-        });
-        let host = Host { ns, network, runtime };
-        host.call(|network| async move { network.recover(&[]).await }).unwrap();
-        host
-    }
-
-    fn call<F: Future<Output = T> + Send + 'static, T: Send + 'static>(
-        &self,
-        job: impl FnOnce(Arc<BuiltinNetwork>) -> F + Send + 'static,
-    ) -> T {
-        let (network, runtime) = (self.network.clone(), self.runtime.clone());
-        self.ns.run(move || runtime.block_on(job(network)))
-    }
-
-    fn attach(
-        &self,
-        sandbox: &str,
-        to: NetworkAttachment,
-    ) -> Result<(Lease, Option<std::os::fd::OwnedFd>), NetworkError> {
-        let lease = self.network.allocate(sandbox)?;
-        let wanted = lease.clone();
-        let end = self.call(move |network| async move { network.attach(&wanted, to).await })?;
-        assert_eq!(end.link.lease, lease);
-        Ok((lease, end.tap))
-    }
-
-    fn up(&self, lease: &Lease) {
-        let lease = lease.clone();
-        self.call(move |network| async move { network.up(&lease).await }).unwrap();
-    }
-
-    /// A pod on the network.
-    fn pod(&self, sandbox: &str) -> (Netns, Lease) {
-        let pod = bare();
-        let (lease, _) = self.attach(sandbox, NetworkAttachment::Netns(pod.path().to_owned())).unwrap();
-        self.up(&lease);
-        pod.serve();
-        (pod, lease)
-    }
-
-    fn detach(&self, lease: &Lease) {
-        let lease = lease.clone();
-        self.call(move |network| async move {
-            network.detach(&lease).await.unwrap();
-            network.drain().await;
-        });
-    }
-}
+use bed::{Host, Probes as _, bare, network};
+use cofferdam_sandbox::{Lease, NetworkAttachment, PodNetwork as _};
+use cofferdam_test_support::{eventually, needs};
 
 #[needs(root)]
 #[test]
@@ -269,18 +146,11 @@ fn a_tap_carries_packets_and_ends_with_its_descriptor() {
 #[needs(root)]
 #[test]
 fn recovery_keeps_the_living_and_removes_orphans() {
-    let host = Host::new();
+    let mut host = Host::new();
     let ((_a, lease_a), (_b, lease_b)) = (host.pod("a"), host.pod("b"));
-    let (kept, next) = (
-        lease_a.clone(),
-        host.ns.run(|| {
-            let config = BuiltinConfig {
-                interface_prefix: "cfd".into(),
-                pod_cidrs: vec!["10.88.0.0/16".parse().unwrap(), "fd88::/64".parse().unwrap()],
-            };
-            Arc::new(BuiltinNetwork::new(config).unwrap())
-        }),
-    );
+    let (kept, next) = (lease_a.clone(), network(&host.ns, &host.state));
+    // The daemon before is gone: it would set up again what is removed.
+    host.network = next.clone();
     assert!(next.not_ready().is_some());
     // Connection tracking starts with the first rule that wants it.
     host.ns.sh("nft add table inet t; nft 'add chain inet t f { type filter hook output priority 0; }'; nft add rule inet t f ct state new counter");

@@ -33,6 +33,7 @@ pub async fn build(config: Config, node: &Node) -> anyhow::Result<Daemon> {
     let network = Arc::new(BuiltinNetwork::new(BuiltinConfig {
         interface_prefix: config.network.interface_prefix.clone(),
         pod_cidrs: pod_cidrs.clone(),
+        quarantine: config.state.join(files::QUARANTINE),
     })?);
     cgroups::make(cgroup_root(&config))?;
     files::private_dir(&config.state.join(files::PODS)).context("make the pods' directory")?;

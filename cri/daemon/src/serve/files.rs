@@ -16,6 +16,8 @@ pub const NETNS: &str = "netns";
 pub const PODS: &str = "pods";
 /// Below STATE: the last good cluster objects.
 pub const CLUSTER_OBJECTS: &str = "cluster-objects";
+/// Below STATE: addresses that were just released.
+pub const QUARANTINE: &str = "quarantine";
 /// Below ROOT: the daemon's state.
 pub const STORE: &str = "state.redb";
 /// Below ROOT: images and writable layers.

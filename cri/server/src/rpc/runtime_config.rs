@@ -29,7 +29,11 @@ pub(super) async fn update(
     if !parsed.is_empty() {
         let node = &runtime.node;
         node.policy.update_pod_cidrs(parsed.clone()).await?;
-        node.network.set_pod_cidrs(parsed.clone()).await?;
+        if let Err(error) = node.network.set_pod_cidrs(parsed.clone()).await {
+            // Rules and addresses go together: without these addresses no such rules.
+            node.policy.update_pod_cidrs(node.network.pod_cidrs()).await?;
+            return Err(error.into());
+        }
         let saved = pod_cidrs::save(&node.settings.state, &parsed);
         saved.map_err(|e| Error::Internal(format!("keep the pod CIDRs: {e}")))?;
     }
