@@ -33,6 +33,19 @@ impl ImageError {
         }
     }
 
+    /// The same error, saying something after it.
+    pub(crate) fn and(self, what: impl std::fmt::Display) -> Self {
+        let text = format!("{self} ({what})");
+        match self {
+            ImageError::NotFound(_) => ImageError::NotFound(text),
+            ImageError::Invalid(_) => ImageError::Invalid(text),
+            ImageError::Unavailable(_) => ImageError::Unavailable(text),
+            ImageError::Denied(_) => ImageError::Denied(text),
+            ImageError::Exhausted(_) => ImageError::Exhausted(text),
+            ImageError::Failed(_) => ImageError::Failed(text),
+        }
+    }
+
     /// The same error, saying more.
     pub(crate) fn context(self, what: impl std::fmt::Display) -> Self {
         let put = |text| format!("{what}: {text}");

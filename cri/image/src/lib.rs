@@ -36,6 +36,7 @@ mod service;
 mod slots;
 mod store;
 mod unpack;
+mod waits;
 
 pub use archive::Loaded;
 pub use error::ImageError;

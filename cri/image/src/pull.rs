@@ -1,5 +1,6 @@
 //! PullImage: name -> manifest -> config -> layers side by side -> one durable record.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use oci_spec::distribution::Reference;
 use crate::flights::Flights;
 use crate::layer::Workshop;
 use crate::manifest::{Descriptor, Document, Manifest};
-use crate::registry::{Auth, Repository, endpoints};
+use crate::registry::{Auth, Repository, Resolved, endpoints};
 use crate::slots::{Share, Slots};
-use crate::store::{ImageRecord, Usage};
+use crate::store::{ImageRecord, Metadata, Usage};
 use crate::{ImageError, download, manifest, names};
 
 /// An image that was pulled.
@@ -61,11 +62,27 @@ pub(crate) async fn pull(
     reference: Reference,
     auth: Auth,
 ) -> Result<PulledImage, ImageError> {
-    let endpoints = endpoints(&puller.registry_config_path, reference.registry())?;
     let credentials = auth.for_registry(reference.registry())?;
-    let repository = Arc::new(Repository::new(endpoints, &reference, &credentials, puller.stall_timeout)?);
+    let repository = {
+        let (puller, reference) = (puller.clone(), reference.clone());
+        blocking(move || {
+            let endpoints = endpoints(&puller.registry_config_path, reference.registry())?;
+            Repository::new(endpoints, &reference, &credentials, puller.stall_timeout)
+        })
+        .await?
+    };
+    let repository = Arc::new(repository);
     let wanted = reference.digest().or(reference.tag()).unwrap_or("latest");
-    let (digest, manifest) = resolve(&repository, wanted).await?;
+    let known = known(&puller.shop.store.lock().metadata, &reference);
+    let (digest, bytes) = match repository.resolve(wanted, &known).await? {
+        Resolved::Document(digest, bytes) => (digest, bytes),
+        Resolved::Known(digest) => match again(&puller, &reference, &digest).await? {
+            Some(pulled) => return Ok(pulled),
+            // Removed at this moment.
+            None => (digest.clone(), repository.manifest(&digest).await?),
+        },
+    };
+    let manifest = descend(&repository, &bytes).await?;
     let bytes = repository.document(&manifest.config).await?;
     let image = manifest::config(&bytes, manifest.layers.len())?;
     let diff_ids = image.rootfs().diff_ids().clone();
@@ -84,24 +101,60 @@ pub(crate) async fn pull(
     };
     let pulled = PulledImage { id: record.id.clone(), repo_digest: record.repo_digests[0].clone() };
     let store = puller.shop.store.clone();
-    let done = tokio::task::spawn_blocking(move || {
+    blocking(move || {
         let _hold = hold;
         store.record(record, &bytes, image, layers)
-    });
-    done.await.map_err(|e| ImageError::Failed(e.to_string()))??;
+    })
+    .await?;
     Ok(pulled)
 }
 
-/// What the name means at the registry, and the image for this machine.
-async fn resolve(repository: &Repository, wanted: &str) -> Result<(String, Manifest), ImageError> {
-    let (digest, bytes) = repository.manifest(wanted).await?;
-    let entries = match manifest::parse(&bytes)? {
-        Document::Manifest(manifest) => return Ok((digest, manifest)),
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ImageError> + Send + 'static,
+) -> Result<T, ImageError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ImageError::Failed(e.to_string()))?
+}
+
+/// Digests of this repository whose images are here.
+fn known(metadata: &Metadata, reference: &Reference) -> HashSet<String> {
+    let repository = names::repo_digest(reference, "");
+    let all = metadata.images.values().flat_map(|image| &image.repo_digests);
+    all.filter_map(|name| name.strip_prefix(&repository)).map(str::to_owned).collect()
+}
+
+/// The image is here already: the name is given to it. None: it was removed in the meantime.
+async fn again(puller: &Puller, reference: &Reference, digest: &str) -> Result<Option<PulledImage>, ImageError> {
+    let (repo_digest, tag) = (names::repo_digest(reference, digest), names::repo_tag(reference));
+    let store = puller.shop.store.clone();
+    blocking(move || {
+        let metadata = store.lock().metadata.clone();
+        let Some(image) = metadata.images.values().find(|image| image.repo_digests.contains(&repo_digest)) else {
+            return Ok(None);
+        };
+        let pulled = PulledImage { id: image.id.clone(), repo_digest };
+        let Some(tag) = tag.filter(|tag| !image.repo_tags.contains(tag)) else { return Ok(Some(pulled)) };
+        let named = ImageRecord { repo_tags: vec![tag], repo_digests: Vec::new(), ..image.clone() };
+        let mut there = false;
+        store.commit(|metadata| {
+            there = metadata.images.contains_key(&named.id);
+            if there {
+                metadata.put(named, []);
+            }
+        })?;
+        Ok(there.then_some(pulled))
+    })
+    .await
+}
+
+/// The image for this machine.
+async fn descend(repository: &Repository, bytes: &[u8]) -> Result<Manifest, ImageError> {
+    let entries = match manifest::parse(bytes)? {
+        Document::Manifest(manifest) => return Ok(manifest),
         Document::Index(entries) => entries,
     };
-    let (_, bytes) = repository.manifest(&manifest::choose(&entries)?.digest).await?;
+    let bytes = repository.manifest(&manifest::choose(&entries)?.digest).await?;
     match manifest::parse(&bytes)? {
-        Document::Manifest(manifest) => Ok((digest, manifest)),
+        Document::Manifest(manifest) => Ok(manifest),
         Document::Index(_) => Err(ImageError::Invalid("an index within an index is not supported".into())),
     }
 }

@@ -29,6 +29,10 @@ pub enum Fault {
     Trickle(usize, Duration),
     /// An error.
     Status(u16),
+    /// Another answer: status, headers, body.
+    Reply(u16, Vec<(&'static str, String)>, &'static str),
+    /// The answer, with a header more.
+    With(&'static str, String),
     /// Other content of the same length.
     Flip,
     /// The whole is sent though a range was asked for.
@@ -43,6 +47,8 @@ struct State {
     faults: Mutex<Vec<(String, usize, Fault)>>,
     requests: Mutex<Vec<String>>,
     credentials: Mutex<Option<String>>,
+    challenge: Mutex<Option<String>>,
+    scope: Mutex<Option<String>>,
 }
 
 pub struct Registry {
@@ -121,7 +127,13 @@ impl Registry {
         *self.state.credentials.lock().unwrap() = Some(format!("Basic {pair}"));
     }
 
-    /// `PATH[?QUERY] RANGE AUTHORIZATION` of each request.
+    /// Asks for a token in these words, and gives a useful one to those who name this scope.
+    pub fn challenge(&self, challenge: &str, scope: &str) {
+        *self.state.challenge.lock().unwrap() = Some(challenge.into());
+        *self.state.scope.lock().unwrap() = Some(scope.into());
+    }
+
+    /// `METHOD PATH[?QUERY] RANGE AUTHORIZATION X-SECRET` of each request.
     pub fn requests(&self) -> Vec<String> {
         self.state.requests.lock().unwrap().clone()
     }
@@ -150,7 +162,23 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let (path, range, authorization) =
         (request.uri().path().to_owned(), header(&request, "range"), header(&request, "authorization"));
-    state.requests.lock().unwrap().push(format!("{} {range} {authorization}", request.uri()));
+    let line =
+        format!("{} {} {range} {authorization} {}", request.method(), request.uri(), header(&request, "x-secret"));
+    state.requests.lock().unwrap().push(line);
+    let challenge = state.challenge.lock().unwrap().clone();
+    if let Some(challenge) = challenge {
+        let scope = state.scope.lock().unwrap().clone().unwrap_or_default();
+        let named = request.uri().query().unwrap_or_default().contains(&scope);
+        if path == "/token" {
+            let token: &[u8] = if named { br#"{"access_token":"good","token":""}"# } else { br#"{"token":"bad"}"# };
+            return Ok(full(200, token.to_vec()));
+        }
+        if authorization != "Bearer good" {
+            let mut response = full(401, Vec::new());
+            response.headers_mut().insert("www-authenticate", challenge.parse().unwrap());
+            return Ok(response);
+        }
+    }
     if path == "/token" {
         let right = state.credentials.lock().unwrap().as_ref() == Some(&authorization);
         let status = if right { 200 } else { 401 };
@@ -186,10 +214,21 @@ fn content(mut bytes: Vec<u8>, range: &str, fault: Option<Fault>) -> Response<Bo
     bytes.drain(..from.unwrap_or(0));
     match fault {
         Some(Fault::Status(code)) => return full(code, b"no".to_vec()),
+        Some(Fault::Reply(code, headers, body)) => {
+            let mut response = full(code, body.as_bytes().to_vec());
+            for (name, value) in headers {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            return response;
+        }
         Some(Fault::Flip) => bytes.iter_mut().for_each(|b| *b ^= 1),
         _ => {}
     }
     let length = bytes.len();
+    let more = match &fault {
+        Some(Fault::With(name, value)) => Some((*name, value.clone())),
+        _ => None,
+    };
     let body: Body = match fault {
         Some(Fault::Break(n)) => {
             let broken = Err(std::io::Error::other("broken on purpose"));
@@ -219,6 +258,9 @@ fn content(mut bytes: Vec<u8>, range: &str, fault: Option<Fault>) -> Response<Bo
     };
     let mut response = Response::new(body);
     response.headers_mut().insert("content-length", length.into());
+    if let Some((name, value)) = more {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
     if let Some(from) = from {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let range = format!("bytes {from}-{}/{total}", total.saturating_sub(1));

@@ -2,6 +2,9 @@
 
 /// Static table: `:authority`.
 const AUTHORITY: u8 = 1;
+/// The same as a text, as gRPC's C core writes it, and Huffman-coded.
+const NAME: &[u8] = b":authority";
+const CODED_NAME: &[u8] = b"\xb8\x3b\x53\x39\xec\x32\x7d\x7f";
 
 /// Where in a field block the next byte stands.
 #[derive(Debug, Default)]
@@ -26,7 +29,10 @@ enum At {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Text {
-    Name,
+    /// So far it is the beginning of `:authority`.
+    Name {
+        fits: bool,
+    },
     Authority,
     Value,
 }
@@ -61,11 +67,12 @@ fn step(at: At, byte: &mut u8) -> At {
                 false => begin(text, coded, length),
             }
         }
-        At::Bytes { text, left, mut code } => {
-            match (text, &mut code) {
+        At::Bytes { mut text, left, mut code } => {
+            match (&mut text, &mut code) {
                 (Text::Authority, Some(code)) => code.mend(byte),
                 (Text::Authority, None) => plain(byte),
-                _ => {}
+                (Text::Name { fits }, code) => *fits &= fitting(code.is_some(), left, b),
+                (Text::Value, _) => {}
             }
             match left - 1 {
                 0 => after(text),
@@ -83,13 +90,17 @@ fn number(n: u8, max: u8, then: Option<Text>) -> At {
 /// A field with a value of its own; its name by index, or a text as well.
 fn literal(index: u8, max: u8) -> At {
     match index {
-        0 => At::Length(Text::Name),
+        0 => At::Length(Text::Name { fits: false }),
         AUTHORITY => At::Length(Text::Authority),
         _ => number(index, max, Some(Text::Value)),
     }
 }
 
 fn begin(text: Text, coded: bool, length: u64) -> At {
+    let text = match text {
+        Text::Name { .. } => Text::Name { fits: length == name(coded).len() as u64 },
+        other => other,
+    };
     match length {
         0 => after(text),
         left => At::Bytes { text, left, code: coded.then(Code::default) },
@@ -97,7 +108,21 @@ fn begin(text: Text, coded: bool, length: u64) -> At {
 }
 
 fn after(text: Text) -> At {
-    if text == Text::Name { At::Length(Text::Value) } else { At::Field }
+    match text {
+        Text::Name { fits: true } => At::Length(Text::Authority),
+        Text::Name { fits: false } => At::Length(Text::Value),
+        Text::Authority | Text::Value => At::Field,
+    }
+}
+
+fn name(coded: bool) -> &'static [u8] {
+    if coded { CODED_NAME } else { NAME }
+}
+
+/// Whether a byte is that of the name with so many bytes left.
+fn fitting(coded: bool, left: u64, byte: u8) -> bool {
+    let place = usize::try_from(left).ok().and_then(|left| name(coded).len().checked_sub(left));
+    place.is_some_and(|place| name(coded).get(place) == Some(&byte))
 }
 
 fn plain(byte: &mut u8) {
@@ -170,6 +195,17 @@ mod tests {
             assert_eq!(mended(&block("%2Frun%2Fx.sock")), block("-2Frun-2Fx.sock"));
             assert_eq!(mended(&block("/run/x.sock")), block("-run-x.sock"));
             assert_eq!(mended(&block("localhost")), block("localhost"));
+        }
+    }
+
+    #[test]
+    fn the_name_may_be_written_out_as_grpcs_c_core_does() {
+        for name in [[&[10], NAME].concat(), [&[0x80 | CODED_NAME.len() as u8], CODED_NAME].concat()] {
+            for form in [0x40, 0x00, 0x10] {
+                let block =
+                    |value: &str| [&[form][..], &name, &text(value), &[0x40], &text(":authoritx"), &text("%")].concat();
+                assert_eq!(mended(&block("run%2Fx.sock")), block("run-2Fx.sock"));
+            }
         }
     }
 
