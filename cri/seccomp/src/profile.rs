@@ -25,48 +25,48 @@ pub(crate) struct Profile {
     pub enosys: BTreeSet<&'static str>,
 }
 
-const FILES: &str = "access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 \
-    faccessat faccessat2 fadvise64 fadvise64_64 fallocate fanotify_mark fchdir fchmod fchmodat fchmodat2 fchown fchown32 fchownat \
-    fcntl fcntl64 fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstat64 fstatat64 fstatfs \
-    fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64 getxattr getxattrat inotify_add_watch \
-    inotify_init inotify_init1 inotify_rm_watch ioctl lchown lchown32 lgetxattr link linkat listxattr listmount listxattrat \
-    llistxattr lremovexattr lseek lsetxattr lstat lstat64 _llseek memfd_create mkdir mkdirat mknod mknodat newfstatat \
-    open openat openat2 pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink readlinkat \
-    readv removexattr removexattrat rename renameat renameat2 rmdir sendfile sendfile64 setxattr setxattrat splice \
-    stat stat64 statfs statfs64 statmount statx symlink symlinkat sync sync_file_range syncfs tee truncate truncate64 umask \
-    unlink unlinkat utime utimensat utimensat_time64 utimes vmsplice write writev";
-const MEMORY: &str = "brk cachestat madvise map_shadow_stack membarrier memfd_secret mincore mlock mlock2 mlockall mmap mmap2 \
-    mprotect mremap mseal msync munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect process_madvise \
-    process_mrelease remap_file_pages";
+const FILES: &str = "access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat \
+    faccessat2 fadvise64 fadvise64_64 fallocate fanotify_mark fchdir fchmod fchmodat fchmodat2 fchown fchown32 \
+    fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstat64 fstatat64 \
+    fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64 getxattr getxattrat \
+    inotify_add_watch inotify_init inotify_init1 inotify_rm_watch ioctl lchown lchown32 lgetxattr link linkat \
+    listxattr listmount listxattrat llistxattr lremovexattr lseek lsetxattr lstat lstat64 _llseek memfd_create mkdir \
+    mkdirat mknod mknodat newfstatat open openat openat2 pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 \
+    read readahead readlink readlinkat readv removexattr removexattrat rename renameat renameat2 rmdir sendfile \
+    sendfile64 setxattr setxattrat splice stat stat64 statfs statfs64 statmount statx symlink symlinkat sync \
+    sync_file_range syncfs tee truncate truncate64 umask unlink unlinkat utime utimensat utimensat_time64 utimes \
+    vmsplice write writev";
+const MEMORY: &str = "brk cachestat madvise map_shadow_stack membarrier memfd_secret mincore mlock mlock2 mlockall \
+    mmap mmap2 mprotect mremap mseal msync munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect \
+    process_madvise process_mrelease remap_file_pages";
 const PROCESSES: &str = "arch_prctl alarm capget capset execve execveat exit exit_group fork futex futex_requeue \
     futex_time64 futex_wait futex_waitv futex_wake get_robust_list get_thread_area getcpu getegid getegid32 geteuid \
     geteuid32 getgid getgid32 getgroups getgroups32 getitimer getpgid getpgrp getpid getppid getpriority getrandom \
     getresgid getresgid32 getresuid getresuid32 getrlimit getrusage getsid gettid getuid getuid32 ioprio_get \
-    ioprio_set kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lsm_get_self_attr lsm_list_modules \
-    lsm_set_self_attr modify_ldt pause pidfd_open \
-    pidfd_send_signal prctl prlimit64 restart_syscall riscv_hwprobe rseq sched_get_priority_max sched_get_priority_min \
-    sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval \
-    sched_rr_get_interval_time64 sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp \
-    set_robust_list set_thread_area set_tid_address setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups \
-    setgroups32 setitimer setpgid setpriority setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid \
-    setreuid32 setrlimit setsid setuid setuid32 sysinfo tgkill time times tkill ugetrlimit uname uretprobe vfork wait4 \
-    waitid waitpid";
+    ioprio_set kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lsm_get_self_attr \
+    lsm_list_modules lsm_set_self_attr modify_ldt pause pidfd_open pidfd_send_signal prctl prlimit64 restart_syscall \
+    riscv_hwprobe rseq sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam \
+    sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64 sched_setaffinity sched_setattr \
+    sched_setparam sched_setscheduler sched_yield seccomp set_robust_list set_thread_area set_tid_address setfsgid \
+    setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setitimer setpgid setpriority setregid \
+    setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setrlimit setsid setuid setuid32 \
+    sysinfo tgkill time times tkill ugetrlimit uname uretprobe vfork wait4 waitid waitpid";
 const SIGNALS: &str = "rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend \
     rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaltstack signal signalfd signalfd4 sigprocmask \
     sigreturn sigpending sigsuspend";
 /// adjtimex and clock_adjtime read the clock; the kernel asks who sets it for the capability.
-const EVENTS_AND_TIME: &str = "adjtimex clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep \
-    clock_nanosleep_time64 epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait \
-    epoll_wait_old eventfd eventfd2 gettimeofday io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 \
-    io_setup io_submit nanosleep poll ppoll ppoll_time64 pselect6 pselect6_time64 select _newselect timer_create \
-    timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create \
-    timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64";
+const EVENTS_AND_TIME: &str = "adjtimex clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime \
+    clock_gettime64 clock_nanosleep clock_nanosleep_time64 epoll_create epoll_create1 epoll_ctl epoll_ctl_old \
+    epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 gettimeofday io_cancel io_destroy \
+    io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit nanosleep poll ppoll ppoll_time64 pselect6 \
+    pselect6_time64 select _newselect timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 \
+    timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64";
 /// Which families socket(2) may make is checked before the names are.
 const IPC_AND_NETWORK: &str = "accept accept4 bind connect getpeername getsockname getsockopt ipc listen \
     mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink \
     msgctl msgget msgrcv msgsnd recv recvfrom recvmmsg recvmmsg_time64 recvmsg semctl semget semop semtimedop \
-    semtimedop_time64 send sendmmsg sendmsg sendto setsockopt shmat shmctl shmdt shmget shutdown socket \
-    socketcall socketpair";
+    semtimedop_time64 send sendmmsg sendmsg sendto setsockopt shmat shmctl shmdt shmget shutdown socket socketcall \
+    socketpair";
 /// Only inside the container, where the kernel checks the target: since Linux 4.8 a filter also covers what a tracer
 /// changes.
 const TRACING: &str = "kcmp pidfd_getfd process_vm_readv process_vm_writev ptrace name_to_handle_at chroot";

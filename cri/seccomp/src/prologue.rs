@@ -1,5 +1,5 @@
-//! What libseccomp cannot say, in front of its program: socket families as the kernel compares them, and system calls by
-//! numbers that this libseccomp has no name for.
+//! What libseccomp cannot say, in front of its program: socket families as the kernel compares them, and system calls
+//! by numbers that this libseccomp has no name for.
 //!
 //! libseccomp compares whole 64-bit arguments, while the kernel takes a family as an int: with a bit in the upper half
 //! set, a family that is refused would pass. And its default answer is EPERM, which C libraries take for a refusal; for

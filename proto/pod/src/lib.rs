@@ -29,6 +29,7 @@ mod common;
 mod container;
 mod content;
 mod credit;
+mod environment;
 mod error;
 mod exits;
 mod guest;
@@ -46,6 +47,7 @@ pub use codec::{Decoder, FrameError, encode};
 pub use common::{Error, ErrorKind, Exited};
 pub use container::{ContainerRootfs, ContainerSpec, ExecSpec, Stdio};
 pub use credit::{Receive, Send, WINDOW};
+pub use environment::{pack_variable, unpack_variable};
 pub use error::{PodError, error_from, error_to};
 pub use exits::{
     EXITS_FILE, Records, SLOT, SlotContent, decode_slot, encode_exit, encode_gone, encode_reserved, read_slots,

@@ -17,7 +17,7 @@ mod spec;
 
 pub use cofferdam_pod_api::{
     ContainerExit, ContainerRootfs, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, IdMap, NamespaceMode,
-    PodError, PodNamespaces, Stats, Stdio, UserNamespace,
+    PodError, PodNamespaces, Stats, Stdio, UserNamespace, pack_variable,
 };
 pub use cofferdam_tenant::SandboxKind;
 pub use error::{Cause, NetworkError, SandboxError};

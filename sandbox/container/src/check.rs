@@ -1,6 +1,6 @@
 //! The fields of a spec that are refused, by name. Pure.
 
-use cofferdam_pod_api::ContainerSpec;
+use cofferdam_pod_api::{ContainerSpec, unpack_variable};
 use cofferdam_sys::cred::LARGEST_ID;
 use oci_spec::runtime::{Linux, Process};
 
@@ -47,9 +47,10 @@ pub(crate) fn check_process(process: &Process) -> Result<(), Error> {
     refuse("process.user.gid", none(user.gid()), "is no id")?;
     let groups = user.additional_gids().iter().flatten().any(|id| none(*id));
     refuse("process.user.additionalGids", groups, "holds what is no id")?;
-    let nul = |list: &Option<Vec<String>>| list.iter().flatten().any(|s| s.contains('\0'));
-    refuse("process.args", nul(process.args()), "holds a NUL")?;
-    refuse("process.env", nul(process.env()), "holds a NUL")
+    let args = process.args().iter().flatten();
+    refuse("process.args", args.into_iter().any(|s| s.contains('\0')), "holds a NUL")?;
+    let env = process.env().iter().flatten();
+    refuse("process.env", env.into_iter().any(|s| unpack_variable(s).is_none()), "holds a NUL")
 }
 
 fn check_linux(linux: &Linux) -> Result<(), Error> {

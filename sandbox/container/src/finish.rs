@@ -1,11 +1,12 @@
 //! From the container's view to its command: working directory, session, execution.
 
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use cofferdam_pod_api::unpack_variable;
 use cofferdam_sys::process::{close_all, dup_to, execve, set_controlling_terminal};
 use oci_spec::runtime::Process;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Uid, accessat, fchown, stat};
@@ -80,7 +81,7 @@ fn stand_by(terminal: bool) -> Result<(), Error> {
 
 fn execute(process: &Process, program: &[u8]) -> Error {
     let args = process.args().clone().unwrap_or_default();
-    let env = process.env().clone().unwrap_or_default();
+    let env: Vec<Vec<u8>> = process.env().iter().flatten().filter_map(|packed| unpack_variable(packed)).collect();
     let name = args.first().cloned().unwrap_or_default();
     let (path, args, env) = match find(&name, &env)
         .and_then(|path| Ok((cstring(path.as_os_str().as_bytes())?, list(&args)?, list(&env)?)))
@@ -94,8 +95,8 @@ fn execute(process: &Process, program: &[u8]) -> Error {
     Error::Command(format!("exec {name:?}: {}", execve(&path, &args, &env)))
 }
 
-fn list(texts: &[String]) -> Result<Vec<CString>, Error> {
-    texts.iter().map(|text| cstring(text.as_bytes())).collect()
+fn list<T: AsRef<[u8]>>(texts: &[T]) -> Result<Vec<CString>, Error> {
+    texts.iter().map(|text| cstring(text.as_ref())).collect()
 }
 
 fn cstring(bytes: &[u8]) -> Result<CString, Error> {
@@ -103,19 +104,19 @@ fn cstring(bytes: &[u8]) -> Result<CString, Error> {
 }
 
 /// The file of a command, looked up as the user in the container's own PATH.
-fn find(name: &str, env: &[String]) -> Result<PathBuf, Error> {
+fn find(name: &str, env: &[Vec<u8>]) -> Result<PathBuf, Error> {
     let why = |text: &dyn std::fmt::Display| Error::Command(format!("exec {name:?}: {text}"));
     if name.contains('/') {
         return executable(Path::new(name)).map_err(|e| why(&e));
     }
     let path = env
         .iter()
-        .find_map(|v| v.strip_prefix("PATH="))
-        .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        .find_map(|v| v.strip_prefix(b"PATH="))
+        .unwrap_or(b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let mut worst = None;
-    for dir in path.split(':') {
-        let dir = if dir.is_empty() { "." } else { dir };
-        match executable(&Path::new(dir).join(name)) {
+    for dir in path.split(|byte| *byte == b':') {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        match executable(&Path::new(OsStr::from_bytes(dir)).join(name)) {
             Ok(found) => return Ok(found),
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(error) => worst = Some(error),

@@ -34,6 +34,9 @@ const PROC_FILES: [&str; 10] = [
     "/proc/sys/kernel/ns_last_pid",
 ];
 
+/// What every container of kubelet's has in `/dev`, wished for or not: left out like the file systems there.
+const IN_EVERY_DEV: [&str; 2] = ["/dev/shm", "/dev/termination-log"];
+
 /// Attaches a mount at an opened target.
 pub(crate) fn attach(tree: impl AsFd, at: impl AsFd, what: &Path) -> Result<(), Error> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
@@ -82,8 +85,7 @@ fn bind(view: &View<'_>, destination: &Path, source: &OwnedFd) -> Result<(), Err
     let dir = FileType::from_raw_mode(fstat(source).step("look at a mount's source")?.st_mode) == FileType::Directory;
     let at = match view.find(destination, if dir { Target::Dir } else { Target::File })? {
         Some(at) => at,
-        // The pod's own, which every container has: like the file systems beside it.
-        None if destination == Path::new("/dev/shm") => return Ok(()),
+        None if IN_EVERY_DEV.iter().any(|path| destination == Path::new(path)) => return Ok(()),
         None => return Err(missing(&format!("mounts[{}]", destination.display()), destination)),
     };
     if destination == Path::new("/proc") {

@@ -14,15 +14,15 @@ use rustix::stdio::{dup2_stdin, dup2_stdout, stdin, stdout};
 const FIRST: i32 = 3;
 
 /// The listening socket and the configuration's bytes. Both leave the standard descriptors, where a child might inherit
-/// them.
+/// them. Nothing else that the daemon or its starter left open stays so: it would outlive both in every shim.
 pub fn take_descriptors() -> io::Result<(OwnedFd, Vec<u8>)> {
+    process::close_all(FIRST as u32, u32::MAX)?;
     let listener = fcntl_dupfd_cloexec(stdin(), FIRST)?;
     let mut config = Vec::new();
     File::from(fcntl_dupfd_cloexec(stdout(), FIRST)?).read_to_end(&mut config)?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
-    process::cloexec_from(FIRST as u32)?;
     Ok((listener, config))
 }
 
@@ -44,6 +44,7 @@ pub fn detach() -> io::Result<()> {
     // Whatever the daemon was started with: an ignored SIGCHLD would cost every exit code.
     signal::reset();
     signal::ignore_broken_pipes();
-    umask(Mode::RWXG | Mode::RWXO);
+    // The cgroups that it makes are read from inside, by any user; its files have modes of their own.
+    umask(Mode::WGRP | Mode::WOTH);
     Ok(())
 }

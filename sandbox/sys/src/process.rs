@@ -145,12 +145,13 @@ pub fn cloexec_from(first: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 4u32) }).map(drop)
 }
 
-/// Closes every descriptor in a range, in a child that owns none of them any more.
+/// Closes every descriptor in a range, in a process that owns none of them: not yet, or not any more.
 ///
 /// # Errors
 /// Those of close_range(2).
 pub fn close_all(first: u32, last: u32) -> io::Result<()> {
-    // SAFETY: the caller is a child that is about to wait for ever or to end and uses no descriptor afterwards.
+    // SAFETY: the caller is a process that has just begun and owns nothing there yet, or a child that is about to wait
+    // for ever or to end and uses no descriptor afterwards.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) }).map(drop)
 }
 

@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 #[tokio::test]
 async fn vm_sandboxes() {
     let node = Bed::new();
+    its_shim_is_confined_and_has_no_descriptor_but_its_own(&node).await;
     a_container_runs_with_a_kernel_of_its_own(&node).await;
     volumes_are_seen_as_they_change(&node).await;
     a_restarted_daemon_finds_its_vm(&node).await;
@@ -53,6 +54,32 @@ async fn down(node: &Bed, sandbox: &dyn Sandbox) {
         factory.remove_leftovers(sandbox.spec(), Some(&sandbox.record())).await.unwrap();
     }
     node.assert_clean(sandbox.spec());
+}
+
+/// Descriptors of a shim that no pod accounts for.
+fn strange_descriptors(shim: u32, dir: &std::path::Path) -> Vec<String> {
+    let fds = fs::read_dir(format!("/proc/{shim}/fd")).unwrap().flatten();
+    let links = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+    let known = |link: &std::path::Path| {
+        let text = link.to_string_lossy();
+        let kinds = ["socket:", "anon_inode:"];
+        kinds.iter().any(|kind| text.starts_with(kind)) || text == "/dev/null" || link.starts_with(dir)
+    };
+    links.filter(|link| !known(link)).map(|link| link.display().to_string()).collect()
+}
+
+async fn its_shim_is_confined_and_has_no_descriptor_but_its_own(node: &Bed) {
+    let leak = fs::File::open("/etc/hostname").unwrap();
+    rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).unwrap();
+    let (sandbox, spec) = up(node).await;
+    drop(leak);
+    let shim = sandbox.record().shim.pid;
+    assert_eq!(strange_descriptors(shim, &spec.dir), [""; 0]);
+    let status = fs::read_to_string(format!("/proc/{shim}/status")).unwrap();
+    for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapPrm:\t0000000000000000", "CapBnd:\t0000000000000000"] {
+        assert!(status.contains(line), "{line} in {status}");
+    }
+    down(node, &*sandbox).await;
 }
 
 async fn a_container_runs_with_a_kernel_of_its_own(node: &Bed) {

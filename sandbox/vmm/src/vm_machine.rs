@@ -28,6 +28,7 @@ impl<V: Vmm> VmMachine<V> {
         let (ports, watched) = (self.vmm.attach()?, self.vmm.wait()?);
         // From here on bytes of the guest are parsed.
         privileges::drop_all(config.uid).step("drop the shim's privileges")?;
+        privileges::confine().step("confine the shim")?;
         Ok(BootedMachine { control: ports.control, data: ports.data, watched, setup: config.setup, processes })
     }
 }

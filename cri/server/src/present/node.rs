@@ -8,6 +8,7 @@ use cofferdam_store::SandboxEntry;
 use serde_json::{Value, json};
 
 use crate::node::Node;
+use crate::spec::refuse;
 
 /// For `crictl info` and for the admin service.
 pub(crate) fn details(node: &Node, pods: &[Arc<SandboxEntry>]) -> Value {
@@ -17,6 +18,7 @@ pub(crate) fn details(node: &Node, pods: &[Arc<SandboxEntry>]) -> Value {
         .map(|f| json!({ "handler": f.kind().as_str(), "unavailable": f.unavailable() }))
         .collect();
     let count = |kind| pods.iter().filter(|s| !s.released() && s.spec.kind == kind).count();
+    let degraded = [node.policy.degraded(), refuse::lacks()].concat();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "bootId": node.settings.boot_id,
@@ -24,7 +26,7 @@ pub(crate) fn details(node: &Node, pods: &[Arc<SandboxEntry>]) -> Value {
         "network": node.network.not_ready(),
         "podCidrs": node.network.pod_cidrs().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "policy": node.policy.not_ready(),
-        "degraded": node.policy.degraded(),
+        "degraded": degraded,
         "sandboxes": { "namespace": count(SandboxKind::Namespace), "vm": count(SandboxKind::Vm) },
     })
 }

@@ -8,6 +8,7 @@ mod capabilities;
 mod cgroup;
 mod container;
 mod devices;
+mod env;
 mod error;
 pub(crate) mod ids;
 mod inputs;

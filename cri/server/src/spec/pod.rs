@@ -1,5 +1,6 @@
 //! From a CRI `PodSandboxConfig` to the spec of a sandbox.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use cofferdam_cri_api::v1 as cri;
@@ -53,8 +54,8 @@ pub(crate) fn sandbox_spec(inputs: PodInputs<'_>) -> Result<SandboxSpec, SpecErr
         dir: inputs.dir,
         cgroup,
         shim_cgroup: format!("{cgroup_root}/shims"),
+        sysctls: sysctls(linux.sysctls, &namespaces),
         namespaces,
-        sysctls: linux.sysctls.into_iter().collect(),
         shm_size: SHM_SIZE,
         resolv_conf: resolv_conf(config.dns_config.as_ref())?,
         vm: inputs.vm,
@@ -75,6 +76,27 @@ pub(crate) fn own_limits(spec: &SandboxSpec, config: &cri::PodSandboxConfig) -> 
 /// Whether it has a kernel of its own.
 pub(crate) fn is_vm(sandbox: &SandboxSpec) -> bool {
     sandbox.kind == SandboxKind::Vm
+}
+
+/// What a pod asks for; and in a network of its own every user listens on low ports and pings, as containerd has it and
+/// images count on.
+fn sysctls(asked: HashMap<String, String>, namespaces: &PodNamespaces) -> BTreeMap<String, String> {
+    let mut sysctls: BTreeMap<String, String> = asked.into_iter().collect();
+    if namespaces.network == NamespaceMode::Pod {
+        let groups = format!("0 {}", last_group(namespaces));
+        for (name, value) in [("ip_unprivileged_port_start", "0"), ("ping_group_range", &groups)] {
+            sysctls.entry(format!("net.ipv4.{name}")).or_insert_with(|| value.to_owned());
+        }
+    }
+    sysctls
+}
+
+/// The kernel takes only ids that the pod's user namespace has, and none above 2^31-1.
+fn last_group(namespaces: &PodNamespaces) -> u32 {
+    const MOST: u32 = i32::MAX as u32;
+    let Some(user) = &namespaces.user else { return MOST };
+    let first = user.gids.iter().find(|range| range.container == 0);
+    first.map_or(0, |range| range.size.saturating_sub(1).min(MOST))
 }
 
 fn hostname(config: &cri::PodSandboxConfig, metadata: &cri::PodSandboxMetadata) -> Result<String, SpecError> {
@@ -124,4 +146,30 @@ fn id_maps(name: &str, maps: &[cri::IdMapping]) -> Result<Vec<IdMap>, SpecError>
     }
     ids::check_mappings(&field, maps)?;
     Ok(maps.iter().map(|m| IdMap { container: m.container_id, host: m.host_id, size: m.length }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn low_ports_and_pings_are_every_users_in_a_network_of_the_pods_own() {
+        let pod = |network, gids: Option<u32>| {
+            let ids = |size| vec![IdMap { container: 0, host: 65536, size }];
+            let user = gids.map(|size| UserNamespace { uids: ids(size), gids: ids(size) });
+            PodNamespaces { network, pid: NamespaceMode::Container, ipc: NamespaceMode::Pod, user }
+        };
+        let of = |asked: &[(&str, &str)], namespaces: PodNamespaces| {
+            let asked = asked.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            let set = sysctls(asked, &namespaces);
+            let value = |name: &str| set.get(&format!("net.ipv4.{name}")).cloned().unwrap_or_default();
+            (value("ip_unprivileged_port_start"), value("ping_group_range"))
+        };
+        let texts = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(of(&[], pod(NamespaceMode::Pod, None)), texts("0", "0 2147483647"));
+        assert_eq!(of(&[], pod(NamespaceMode::Pod, Some(65536))), texts("0", "0 65535"));
+        assert_eq!(of(&[], pod(NamespaceMode::Node, None)), texts("", ""));
+        let asked = [("net.ipv4.ip_unprivileged_port_start", "80"), ("net.ipv4.ping_group_range", "1 0")];
+        assert_eq!(of(&asked, pod(NamespaceMode::Pod, None)), texts("80", "1 0"));
+    }
 }

@@ -5,9 +5,7 @@ use oci_spec::runtime::{Process, ProcessBuilder};
 
 use super::error::{SpecError, builder};
 use super::inputs::ContainerInputs;
-use super::{capabilities, user};
-
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use super::{capabilities, env, user};
 
 pub(super) fn process(
     inputs: &ContainerInputs<'_>,
@@ -22,7 +20,7 @@ pub(super) fn process(
         .terminal(inputs.config.tty)
         .user(identity.to_oci()?)
         .args(args(inputs)?)
-        .env(env(inputs)?)
+        .env(env::env(inputs, identity.uid)?)
         .cwd(cwd(inputs))
         .capabilities(capabilities::capabilities(security)?)
         .rlimits(Vec::new())
@@ -48,37 +46,6 @@ fn args(inputs: &ContainerInputs<'_>) -> Result<Vec<String>, SpecError> {
     }
 }
 
-fn env(inputs: &ContainerInputs<'_>) -> Result<Vec<String>, SpecError> {
-    let mut env: Vec<String> = Vec::new();
-    let mut set = |variable: String| {
-        let name = variable.split('=').next().unwrap_or_default().to_owned() + "=";
-        match env.iter_mut().find(|v| v.starts_with(&name)) {
-            Some(old) => *old = variable,
-            None => env.push(variable),
-        }
-    };
-    set(DEFAULT_PATH.to_owned());
-    if !inputs.sandbox.hostname.is_empty() {
-        set(format!("HOSTNAME={}", inputs.sandbox.hostname));
-    }
-    if inputs.config.tty {
-        set("TERM=xterm".to_owned());
-    }
-    inputs.image.env.iter().cloned().for_each(&mut set);
-    for variable in &inputs.config.envs {
-        if variable.key.is_empty() || variable.key.contains(['=', '\0']) {
-            return Err(SpecError::new("envs", format!("{:?} is not a name", variable.key)));
-        }
-        set(format!("{}={}", variable.key, text(&variable.value)?));
-    }
-    Ok(env)
-}
-
-/// CRI's value is bytes, OCI's is text.
-fn text(value: &[u8]) -> Result<&str, SpecError> {
-    std::str::from_utf8(value).map_err(|_| SpecError::new("envs", "a value is not UTF-8"))
-}
-
 fn cwd(inputs: &ContainerInputs<'_>) -> String {
     let first = [&inputs.config.working_dir, &inputs.image.working_dir].into_iter().find(|d| !d.is_empty());
     match first {
@@ -88,12 +55,17 @@ fn cwd(inputs: &ContainerInputs<'_>) -> String {
     }
 }
 
-/// The signal that StopContainer sends first: the container's, else the image's, else SIGTERM.
+const TERM: i32 = 15;
+
+/// The signal that StopContainer sends first: the container's, else the image's, else SIGTERM. An image's that is none
+/// keeps no container from running, as with containerd, which fails to stop it then; here that is SIGTERM too.
 pub(crate) fn stop_signal(config: &cri::ContainerConfig, image: &str) -> Result<i32, SpecError> {
     match config.stop_signal() {
-        cri::Signal::RuntimeDefault if image.is_empty() => Ok(15),
-        cri::Signal::RuntimeDefault => signal_number(image)
-            .ok_or_else(|| SpecError::new("image.config.StopSignal", format!("unknown signal {image:?}"))),
+        cri::Signal::RuntimeDefault if image.is_empty() => Ok(TERM),
+        cri::Signal::RuntimeDefault => Ok(signal_number(image).unwrap_or_else(|| {
+            tracing::warn!(signal = image, "the image's stop signal is not known: SIGTERM is sent instead");
+            TERM
+        })),
         signal => {
             let name = signal.as_str_name().trim_start_matches("SIGNAL_");
             signal_number(name).ok_or_else(|| SpecError::new("stop_signal", format!("unknown signal {name:?}")))
@@ -160,6 +132,14 @@ mod tests {
             assert_eq!(signal_name(number).as_str_name(), format!("SIGNAL_{name}"));
         }
         assert_eq!(signal_name(0), cri::Signal::RuntimeDefault);
+    }
+
+    #[test]
+    fn an_unknown_signal_of_an_image_is_the_usual_one() {
+        for image in ["", "SIGNOPE", "0", "999", "-1"] {
+            assert_eq!(stop_signal(&Default::default(), image), Ok(15), "{image:?}");
+        }
+        assert_eq!(stop_signal(&Default::default(), "SIGQUIT"), Ok(3));
     }
 
     #[test]

@@ -121,6 +121,13 @@ fn selinux(field: &str, options: Option<&cri::SeLinuxOption>, present: bool) -> 
     }
 }
 
+/// What this node's kernel lacks, and what that means for pods that ask for it.
+pub(crate) fn lacks() -> Vec<String> {
+    let selinux = (!has_selinux()).then_some("no SELinux: labels that pods ask for are passed over");
+    let apparmor = (!has_apparmor()).then_some("no AppArmor: the default profile is none, named ones are refused");
+    selinux.into_iter().chain(apparmor).map(str::to_owned).collect()
+}
+
 fn has_selinux() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }

@@ -7,6 +7,7 @@ use crate::bed::{Bed, Wish, deny, end, exec_spec, pod};
 pub const CASES: &[cofferdam_test_support::gate::Case] = &[
     ("hello_and_exit_code", hello),
     ("env_cwd_user_groups_umask", identity),
+    ("an_environment_that_is_no_text_comes_through", bytes),
     ("a_missing_cwd_is_made_and_one_for_the_user_alone_is_entered", cwd),
     ("capabilities_are_exactly_those_asked_for", capabilities),
     ("no_new_privs_and_set_user_id", no_new_privs),
@@ -25,6 +26,22 @@ fn hello() {
     assert_eq!((ended.code, &*ended.out, &*ended.err), (7, "hello\n", "oops\n"));
     assert_eq!(pod.run("kill -9 $$").code, 0, "PID 1 is not killed by itself");
     assert_eq!(pod.run("sh -c 'kill -9 $$'; exit $?").code, 137);
+}
+
+fn bytes() {
+    let mut pod = pod();
+    let packed = cofferdam_pod_api::pack_variable(b"X=\xff\xfe");
+    let script = "printf %s \"$X\" | od -An -tx1";
+    let spec = pod.spec(&format!("{script}; exec sleep 100"), |oci| {
+        oci["process"]["env"] = json!(["PATH=/bin", packed]);
+    });
+    let (mut container, launched) = pod.start(&spec);
+    assert_eq!(end(container.exec(&exec_spec(&spec, script)).unwrap()).out, " ff fe\n");
+    container.signal_all(9).unwrap();
+    assert_eq!(end(launched).out, " ff fe\n");
+    container.remove().unwrap();
+    let refusal = pod.refusal("true", |oci| oci["process"]["env"] = json!(["A=\0"]));
+    assert!(refusal.to_string().contains("process.env"), "{refusal}");
 }
 
 fn identity() {

@@ -122,7 +122,10 @@ fn dev() {
         let before = listing(&dir);
         // No place for message queues: left out. The rest is the pod's.
         let script = "ls /dev; for d in pts shm; do stat -f -c %T /dev/$d; done; [ -e /dev/mqueue ] || echo none";
-        let ended = pod.run_with(script, |oci| dev_volume(oci, &dir, "rprivate"));
+        let ended = pod.run_with(script, |oci| {
+            dev_volume(oci, &dir, "rprivate");
+            bind(oci, Path::new("/etc/hostname"), "/dev/termination-log", &["rbind"]);
+        });
         assert_eq!(ended.out, "null\npts\nshm\ndevpts\ntmpfs\nnone\n", "{ended:?}");
         assert_eq!(listing(&dir), before);
         let refusal = pod.refusal("true", |oci| {

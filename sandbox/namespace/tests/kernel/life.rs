@@ -53,6 +53,36 @@ async fn a_container_runs_logs_and_exits() {
     node.assert_clean(&spec);
 }
 
+/// Descriptors of a shim that no pod accounts for.
+fn strange_descriptors(shim: u32, dir: &std::path::Path) -> Vec<String> {
+    let fds = fs::read_dir(format!("/proc/{shim}/fd")).unwrap().flatten();
+    let links = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+    let known = |link: &std::path::Path| {
+        let text = link.to_string_lossy();
+        let kinds = ["socket:", "anon_inode:", "net:[", "ipc:[", "uts:["];
+        kinds.iter().any(|kind| text.starts_with(kind)) || text == "/dev/null" || link.starts_with(dir)
+    };
+    links.filter(|link| !known(link)).map(|link| link.display().to_string()).collect()
+}
+
+/// A daemon may have been started with any number of them, and all shims outlive it.
+#[needs(root)]
+#[tokio::test]
+async fn a_shim_has_no_descriptor_but_its_own() {
+    let node = Bed::new();
+    let spec = node.spec();
+    let factory = node.factory();
+    let leak = fs::File::open("/etc/hostname").unwrap();
+    rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).unwrap();
+    let sandbox = factory.create(&spec).await.unwrap();
+    sandbox.start(None).await.unwrap();
+    drop(leak);
+    assert_eq!(strange_descriptors(sandbox.record().shim.pid, &spec.dir), [""; 0]);
+    sandbox.stop().await.unwrap();
+    factory.remove_leftovers(&spec, Some(&sandbox.record())).await.unwrap();
+    node.assert_clean(&spec);
+}
+
 #[needs(root)]
 #[tokio::test]
 async fn the_shim_stays_outside_and_a_container_that_may_trace_cannot_see_it() {
