@@ -1,5 +1,5 @@
-//! A file system of limited size for the files that a pod finds in /etc and may write: without it they would be a way to
-//! fill the file system of STATE, which is the node's /run.
+//! A file system of limited size for the files that a pod finds in /etc and may write: without it they would be a way
+//! to fill the file system of STATE, which is the node's /run.
 
 use std::ffi::CString;
 use std::fs::{DirBuilder, Permissions, set_permissions};

@@ -129,8 +129,8 @@ impl Child<'_> {
         guard(self.parent, run)
     }
 
-    /// As root of the host: limits, sources, the root file system. Answers the root and the sources. Sources are taken in
-    /// the node's mount namespace: only there a descriptor of another process of the node can be one.
+    /// As root of the host: limits, sources, the root file system. Answers the root and the sources. Sources are taken
+    /// in the node's mount namespace: only there a descriptor of another process of the node can be one.
     fn outside(&self) -> Result<(OwnedFd, Vec<Option<OwnedFd>>), Error> {
         self.plan.cgroup.join()?;
         stage::limits(self.process)?;

@@ -34,7 +34,8 @@ fn a_user_of_its_own(kind: Kind) -> Result<()> {
     });
     let pod = run(&daemon, PodSpec::new("default", "user").handler(kind.handler()), &container)?;
     let script = "pwd; echo $HOME; cat /var/run/secrets/kubernetes.io/serviceaccount/token; \
-                  cat /proc/sys/net/ipv4/ip_unprivileged_port_start /etc/hostname; stat -c %a /new /new/dir /etc/hosts; \
+                  cat /proc/sys/net/ipv4/ip_unprivileged_port_start /etc/hostname; \
+                  stat -c %a /new /new/dir /etc/hosts; \
                   cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | wc -l";
     let seen = daemon.crictl().exec(&pod.container, &["sh", "-c", script])?;
     assert_eq!(seen, "/new/dir\n/\ntok\n0\nuser\n755\n755\n644\n1\n");

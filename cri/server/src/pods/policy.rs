@@ -23,8 +23,8 @@ pub(super) fn local_pod(entry: &SandboxEntry, lease: &Lease, ports: Vec<Containe
     }
 }
 
-/// kubelet adds labels of its own to those of the pod. `None` for a stored config that cannot be read: empty labels would
-/// take the pod out of every policy that selects it.
+/// kubelet adds labels of its own to those of the pod. `None` for a stored config that cannot be read: empty labels
+/// would take the pod out of every policy that selects it.
 fn pod_labels(config: &Encoded<cri::PodSandboxConfig>) -> Option<BTreeMap<String, String>> {
     let labels = config.labels.iter().filter(|(key, _)| !key.starts_with("io.kubernetes."));
     config.error().is_none().then(|| labels.map(|(k, v)| (k.clone(), v.clone())).collect())
