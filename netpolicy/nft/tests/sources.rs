@@ -6,124 +6,14 @@ mod support;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam_netpolicy::backend::RuleBackend as _;
-use cofferdam_netpolicy::diff::diff;
-use cofferdam_netpolicy::{LocalPod, NodeConfig, PolicySnapshot, compile};
-use cofferdam_netpolicy_nft::NftBackend;
+use cofferdam_netpolicy::PolicySnapshot;
 use cofferdam_test_support::{Netns, eventually, needs};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6};
 use nix::sys::socket::{sendto, socket};
+use support::node::Node;
 use support::{Probes as _, netns};
-
-/// A node with the pods 2 and 3 of acme and 4 of blue, which are Strict; pod N is 10.88.0.N and fd88::N at `cfdN`.
-struct Node {
-    ns: Netns,
-    pods: [Netns; 3],
-    _backend: Arc<NftBackend>,
-}
-
-impl Node {
-    fn new() -> Self {
-        let (ns, pods) = (netns(), [netns(), netns(), netns()]);
-        for (name, value) in [
-            ("ipv4/ip_forward", "1"),
-            ("ipv6/conf/all/forwarding", "1"),
-            // Each error is to be seen, not one a second.
-            ("ipv4/icmp_ratelimit", "0"),
-            ("ipv6/icmp/ratelimit", "0"),
-        ] {
-            ns.sysctl(name, value).unwrap();
-        }
-        for address in ["10.88.0.1/32", "fd88::1/128"] {
-            ns.ip(&format!("addr add {address} dev lo")).unwrap();
-        }
-        ns.ip("route add blackhole 10.88.0.0/24").unwrap();
-        ns.ip("-6 route add blackhole fd88::/64").unwrap();
-        for (pod, n) in pods.iter().zip(2..) {
-            link(&ns, pod, n);
-        }
-        let backend = program(&ns, &[local(2, "acme"), local(3, "acme"), local(4, "blue")]);
-        pods.iter().for_each(|pod| pod.serve(80));
-        let node = Node { ns, pods, _backend: backend };
-        eventually("a way between the pods of a tenant", || {
-            node.pods[0].udp("10.88.0.3:80") && node.pods[0].udp("[fd88::3]:80")
-        })
-        .unwrap();
-        node
-    }
-
-    /// A pod of acme, and the one of blue.
-    fn ends(&self) -> (&Netns, &Netns) {
-        (&self.pods[0], &self.pods[2])
-    }
-
-    /// Waits until what was sent before must have come to pod 4 as well.
-    fn settle(&self) {
-        eventually("the node reaches the pod of blue", || self.ns.udp("10.88.0.4:80") && self.ns.udp("[fd88::4]:80"))
-            .unwrap();
-    }
-}
-
-/// The link of a pod, as the built-in network makes it: routed, no ARP, permanent neighbours.
-fn link(ns: &Netns, pod: &Netns, n: u8) {
-    let (host_mac, pod_mac) = (format!("02:00:00:00:01:{n:02x}"), format!("02:00:00:00:02:{n:02x}"));
-    let path = pod.path().display();
-    ns.ip(&format!(
-        "link add cfd{n} address {host_mac} arp off type veth peer name eth0 address {pod_mac} netns {path}"
-    ))
-    .unwrap();
-    ns.sysctl(&format!("ipv4/conf/cfd{n}/rp_filter"), "1").unwrap();
-    ns.sysctl(&format!("ipv6/conf/cfd{n}/addr_gen_mode"), "1").unwrap();
-    pod.sysctl("ipv6/conf/eth0/accept_dad", "0").unwrap();
-    pod.ip("link set eth0 arp off").unwrap();
-    pod.ip(&format!("addr add 10.88.0.{n}/32 dev eth0")).unwrap();
-    pod.ip(&format!("addr add fd88::{n}/128 dev eth0 nodad")).unwrap();
-    pod.ip("link set eth0 up").unwrap();
-    ns.ip(&format!("link set cfd{n} up")).unwrap();
-    for (family, gateway, address) in
-        [("-4", "169.254.1.1", format!("10.88.0.{n}")), ("-6", "fe80::1", format!("fd88::{n}"))]
-    {
-        pod.ip(&format!("{family} neigh replace {gateway} lladdr {host_mac} nud permanent dev eth0")).unwrap();
-        pod.ip(&format!("{family} route add default via {gateway} dev eth0 onlink")).unwrap();
-        ns.ip(&format!("{family} neigh replace {address} lladdr {pod_mac} nud permanent dev cfd{n}")).unwrap();
-        ns.ip(&format!("{family} route add {address} dev cfd{n}")).unwrap();
-    }
-}
-
-fn local(n: u8, tenant: &str) -> LocalPod {
-    LocalPod {
-        sandbox_id: format!("s{n}"),
-        namespace: tenant.into(),
-        name: format!("p{n}"),
-        uid: format!("u{n}"),
-        labels: Some(Default::default()),
-        addresses: vec![Ipv4Addr::new(10, 88, 0, n).into(), six(&format!("fd88::{n}")).into()],
-        interface: format!("cfd{n}"),
-        tenant: tenant.into(),
-        host_network: false,
-        ports: Vec::new(),
-    }
-}
-
-fn program(ns: &Netns, pods: &[LocalPod]) -> Arc<NftBackend> {
-    let node = NodeConfig {
-        table: "t".into(),
-        interface_prefix: "cfd".into(),
-        pod_cidrs: vec!["10.88.0.0/24".parse().unwrap(), "fd88::/64".parse().unwrap()],
-        addresses: Vec::new(),
-        nat64_prefixes: Vec::new(),
-    };
-    let rules = compile(&PolicySnapshot::default(), &node, pods);
-    ns.run(move || {
-        let backend = NftBackend::open("t", None).unwrap();
-        backend.apply(&diff(&backend.read().unwrap(), &rules)).unwrap();
-        assert!(diff(&backend.read().unwrap(), &rules).is_empty(), "it is read back as it was written");
-        Arc::new(backend)
-    })
-}
 
 fn six(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
@@ -202,7 +92,7 @@ fn first_fragment() -> Vec<u8> {
 #[needs(root)]
 #[test]
 fn a_packet_in_anothers_name_makes_the_node_tell_it_nothing() {
-    let node = Node::new();
+    let node = Node::new(&PolicySnapshot::default());
     let (attacker, victim) = node.ends();
     node.ns.sysctl("netfilter/nf_conntrack_frag6_timeout", "1").unwrap();
     let lies = [
@@ -236,7 +126,7 @@ fn a_packet_in_anothers_name_makes_the_node_tell_it_nothing() {
 #[needs(root)]
 #[test]
 fn a_probe_that_expires_tells_of_no_pod() {
-    let node = Node::new();
+    let node = Node::new(&PolicySnapshot::default());
     let (attacker, _) = node.ends();
     let before = errors(attacker);
     for hops in [0, 1] {

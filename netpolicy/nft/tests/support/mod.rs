@@ -1,6 +1,8 @@
 //! A small network of namespaces, and probes in it.
 #![allow(dead_code)]
 
+pub mod node;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
