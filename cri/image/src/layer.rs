@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::names::Hash;
 use crate::store::{Store, Usage};
 use crate::unpack::{Helper, Limits, Report, Unpacker};
 use crate::{ImageError, files, names};
@@ -126,7 +126,8 @@ fn fill(
     target: &Path,
 ) -> Result<Report, ImageError> {
     let unpacker = Unpacker::start(&shop.helper, &shop.limits, target)?;
-    let mut feed = Feed { unpacker: Ok(unpacker), hash: Sha256::new(), whole: true };
+    let hash = Hash::like(wanted.digest.as_deref());
+    let mut feed = Feed { unpacker: Ok(unpacker), hash, whole: true };
     let mut ingest = ingest;
     if let Some(ingest) = &mut ingest {
         ingest.replay(|bytes| feed.put(bytes))?;
@@ -157,7 +158,7 @@ fn fill(
             }
         },
     }
-    let digest = names::digest_of(feed.hash);
+    let digest = feed.hash.digest();
     let report = feed.unpacker.and_then(Unpacker::finish);
     // A wrong digest is the cause of whatever the unpacker met, unless it stopped half way.
     if let Some(wanted) = wanted.digest.as_ref().filter(|wanted| feed.whole && **wanted != digest) {
@@ -175,7 +176,7 @@ fn fill(
 /// Both ways of every byte: into the hash, and into the unpacker until that gives up.
 struct Feed {
     unpacker: Result<Unpacker, ImageError>,
-    hash: Sha256,
+    hash: Hash,
     /// The hash is that of all bytes.
     whole: bool,
 }

@@ -86,13 +86,15 @@ pub(crate) async fn pull(
     let bytes = repository.document(&manifest.config).await?;
     let image = manifest::config(&bytes, manifest.layers.len())?;
     let diff_ids = image.rootfs().diff_ids().clone();
+    // By sha256, whatever the manifest calls it.
+    let id = names::sha256(&bytes);
     let held = diff_ids.iter().filter_map(|d| names::hex_of(d).ok()).map(str::to_owned);
-    let hold = puller.shop.store.hold(held.chain([manifest.config.digest.clone()]).collect());
+    let hold = puller.shop.store.hold(held.chain([id.clone()]).collect());
     let order = Order { share: Share { tenant, image: reference.whole() }, auth, reference };
     let layers = layers(&puller, &repository, &order, &manifest.layers, &diff_ids).await?;
     let reference = order.reference;
     let record = ImageRecord {
-        id: manifest.config.digest.clone(),
+        id,
         repo_tags: names::repo_tag(&reference).into_iter().collect(),
         repo_digests: vec![names::repo_digest(&reference, &digest)],
         size: manifest.layers.iter().map(|l| l.size).sum::<u64>() + bytes.len() as u64,

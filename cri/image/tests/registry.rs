@@ -5,7 +5,7 @@ mod support;
 
 use cofferdam_image::{Auth, ImageError};
 use cofferdam_test_support::needs;
-use support::image::sha256;
+use support::image::{sha256, sha512};
 use support::{Fault, Image, Packed, Registry, Tar, image, open};
 
 fn small(text: &str) -> Image {
@@ -138,4 +138,28 @@ async fn a_redirect_to_another_host_carries_neither_credentials_nor_headers() {
         let error = open(dir.path()).pull(&registry.reference("test/a:1"), None).await.unwrap_err();
         assert!(matches!(&error, ImageError::Invalid(_)), "{error}");
     }
+}
+
+#[needs(root)]
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_but_the_content_of_layers_may_be_named_by_sha512() {
+    let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, small("a"));
+    let manifest = String::from_utf8(image.manifest.clone()).unwrap();
+    let manifest = [&image.config, &image.layers[0]]
+        .iter()
+        .fold(manifest, |text, blob| text.replace(&sha256(blob), &sha512(blob)))
+        .into_bytes();
+    for blob in [&image.config, &image.layers[0]] {
+        registry.put_raw(&format!("/v2/test/a/blobs/{}", sha512(blob)), blob);
+    }
+    registry.put_raw(&format!("/v2/test/a/manifests/{}", sha512(&manifest)), &manifest);
+    let service = open(dir.path());
+    let name = registry.reference(&format!("test/a@{}", sha512(&manifest)));
+    let pulled = service.pull(&name, None).await.unwrap();
+    assert_eq!((pulled.id.clone(), &pulled.repo_digest), (image.id(), &name));
+    assert_eq!(service.resolve(&name).unwrap(), pulled.id);
+    service.remove(&pulled.id).await.unwrap();
+    registry.fail(&sha512(&image.layers[0]), usize::MAX, Fault::Flip);
+    let error = service.pull(&name, None).await.unwrap_err();
+    assert!(matches!(&error, ImageError::Invalid(text) if text.contains("its digest is sha512:")), "{error}");
 }

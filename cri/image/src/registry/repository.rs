@@ -104,16 +104,15 @@ impl Repository {
         if bytes.is_empty() {
             return Err(bad(format!("the answer ({status}) has the size 0")));
         }
-        let digest = names::sha256(&bytes);
+        let digest = names::digest_like(wanted, &bytes);
         if is_digest(wanted) && digest != wanted {
             return Err(bad(format!("its digest is {digest}")));
         }
-        // Only what can be compared: another algorithm is another name of the same content.
-        match said {
-            Some(said) if said.starts_with("sha256:") && said != digest => {
-                Err(bad(format!("its digest is {digest}, and Docker-Content-Digest says {said}")))
-            }
-            _ => Ok((digest, bytes)),
+        // By the algorithm that it names, which may be another one; what cannot be compared is passed over.
+        let other = said.filter(|said| names::is_known(said) && names::digest_like(said, &bytes) != *said);
+        match other {
+            Some(said) => Err(bad(format!("its digest is {digest}, and Docker-Content-Digest says {said}"))),
+            None => Ok((digest, bytes)),
         }
     }
 
@@ -139,7 +138,7 @@ impl Repository {
             let (host, size) = (&connection.endpoint.host, wanted.size);
             return Err(ImageError::Invalid(format!("{path} from {host}: its size is {}, not {size}", bytes.len())));
         }
-        match names::sha256(&bytes) {
+        match names::digest_like(&wanted.digest, &bytes) {
             digest if digest == wanted.digest => Ok(bytes),
             digest => {
                 Err(ImageError::Invalid(format!("{path} from {}: its digest is {digest}", connection.endpoint.host)))

@@ -10,6 +10,11 @@ pub fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
+pub fn sha512(bytes: &[u8]) -> String {
+    let hex: String = sha2::Sha512::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
+    format!("sha512:{hex}")
+}
+
 /// A tar in which any name can stand.
 #[derive(Default)]
 pub struct Tar(Vec<u8>);

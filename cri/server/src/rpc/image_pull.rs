@@ -9,7 +9,7 @@ use crate::runtime::Runtime;
 /// The RPC may be given up and repeated: equal pulls share one download, and what was fetched is kept for a day.
 pub(super) async fn pull(runtime: &Runtime, request: cri::PullImageRequest) -> Result<cri::PullImageResponse, Error> {
     let reference = request.image.map(|i| i.image).filter(|i| !i.is_empty());
-    let reference = reference.ok_or_else(|| Error::Invalid("image.image: is empty".into()))?;
+    let reference = reference.ok_or_else(|| Error::Invalid("image.image: invalid reference: it is empty".into()))?;
     let metadata = request.sandbox_config.and_then(|config| config.metadata);
     let account = account(runtime, &metadata.map(|m| m.namespace).unwrap_or_default());
     Ok(cri::PullImageResponse { image_ref: runtime.node.images.pull(&account, &reference, request.auth).await? })
