@@ -66,7 +66,7 @@ fn home_is_the_users_and_an_exec_has_it_too() -> Result<()> {
         Ok(seen)
     };
     assert_eq!(home(sleeper("root"))?, "/root\n");
-    let set = sleeper("set").with(|config| config["envs"] = json!([{"key": "HOME", "value": "L3g="}]));
+    let set = sleeper("set").with(|config| config["envs"] = json!([{"key": "HOME", "value": "/x"}]));
     assert_eq!(home(set)?, "/x\n");
     Ok(())
 }
