@@ -7,7 +7,7 @@ use cofferdam_cri_server::Runtime;
 use cofferdam_image::ImageService;
 use cofferdam_netpolicy::PolicySnapshot;
 use cofferdam_netpolicy_controller::Controller;
-use cofferdam_netpolicy_nft::NftBackend;
+use cofferdam_netpolicy_nft::{NftBackend, Watch};
 use cofferdam_netpolicy_watch::DirectorySource;
 use cofferdam_network::BuiltinNetwork;
 use cofferdam_tenant_registry::SnapshotRegistry;
@@ -43,4 +43,6 @@ pub struct Policy {
     pub backend: Arc<NftBackend>,
     /// The engine.
     pub controller: Arc<Controller>,
+    /// Hears of changes of the table by others.
+    pub _watch: Watch,
 }

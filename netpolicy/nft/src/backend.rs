@@ -26,6 +26,10 @@ pub struct NftBackend {
     flags: u32,
     inner: Mutex<Inner>,
     holder: Option<Holder>,
+    /// By it the kernel tells our changes from those of others.
+    port: u32,
+    /// Chains of other tables that drop what is forwarded, for `status`.
+    others: Mutex<Vec<String>>,
 }
 
 struct Inner {
@@ -45,6 +49,18 @@ impl NftBackend {
     /// # Errors
     /// [`BackendError::Foreign`] if another process owns the table.
     pub fn open(table: &str, holder: Option<HolderCommand>) -> Result<Self, BackendError> {
+        Self::open_with(table, holder, true)
+    }
+
+    /// The same without the flags, as it is on a kernel that lacks them.
+    ///
+    /// # Errors
+    /// As [`NftBackend::open`].
+    pub fn open_unowned(table: &str) -> Result<Self, BackendError> {
+        Self::open_with(table, None, false)
+    }
+
+    fn open_with(table: &str, holder: Option<HolderCommand>, owned: bool) -> Result<Self, BackendError> {
         let io = |step: &str| {
             let step = step.to_owned();
             move |source| BackendError::Io { step, source }
@@ -61,7 +77,7 @@ impl NftBackend {
         };
         socket.drain().map_err(io("drain the netlink socket"))?;
         let mut inner = Inner { socket, scratch: Scratch::default(), seq: first_sequence_number(), stale: false };
-        let flags = if inner.has_owner_flag(table) { OWNER | PERSIST } else { 0 };
+        let flags = if owned && inner.has_owner_flag(table) { OWNER | PERSIST } else { 0 };
         inner.claim(table, flags)?;
         let holder = match holder {
             Some(command) => {
@@ -69,7 +85,23 @@ impl NftBackend {
             }
             None => None,
         };
-        Ok(NftBackend { table: table.to_owned(), flags, inner: Mutex::new(inner), holder })
+        let port = inner.socket.port();
+        Ok(NftBackend {
+            table: table.to_owned(),
+            flags,
+            inner: Mutex::new(inner),
+            holder,
+            port,
+            others: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn port(&self) -> u32 {
+        self.port
+    }
+
+    pub(crate) fn set_others(&self, found: Vec<String>) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
     pub(crate) fn table(&self) -> &str {
@@ -141,9 +173,9 @@ impl RuleBackend for NftBackend {
     }
 
     fn degraded(&self) -> Vec<String> {
-        let mut all = Vec::new();
+        let mut all = self.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if self.flags == 0 {
-            all.push("nftables table without owner: the kernel lacks the flags owner and persist (6.9), so other programs can change or flush it".to_owned());
+            all.push("nftables table without owner: the kernel lacks the flags owner and persist (6.9), so other programs can change or flush it; it is set again at once, and unprotected while no daemon runs".to_owned());
         } else if self.holder.is_none() {
             all.push("nftables table without holder: it loses its owner whenever the daemon ends".to_owned());
         } else if self.holder_pid().is_none() {

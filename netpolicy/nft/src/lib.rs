@@ -7,12 +7,15 @@ mod backend;
 mod encode;
 mod expr;
 mod ffi;
+mod foreign;
 pub mod holder;
 mod key;
 mod mark;
 mod read;
 mod show;
 mod socket;
+mod watch;
 
 pub use backend::NftBackend;
 pub use holder::{HolderCommand, holder_main};
+pub use watch::{Watch, watch};

@@ -9,6 +9,7 @@ use cofferdam_netpolicy::ir::{SeenChain, Set, SetKind, Snapshot};
 
 use crate::encode::message;
 use crate::ffi::{self, Header, Invalid, NativeSet, ReadChain, ReadElement, ReadRule, ReadSet, ReadTable, Scratch};
+use crate::foreign::drops_forwarded;
 use crate::mark::{Mark, chain_digest};
 use crate::socket::Socket;
 use crate::{expr, key};
@@ -51,6 +52,21 @@ impl Reader {
             return Ok(Snapshot::default());
         }
         Ok(Snapshot { table: Some(table.to_owned()), chains: self.chains(table)?, sets: self.sets(table)? })
+    }
+
+    /// What to tell of other tables' chains that drop what is forwarded, in all families.
+    pub fn dropping(&mut self, ours: &str) -> io::Result<Vec<String>> {
+        // nfnetlink's header alone: without a family all are listed.
+        let request = |_: &mut Scratch, header: Header| {
+            let mut bytes = 20u32.to_ne_bytes().to_vec();
+            bytes.extend([header.command as u8, libc::NFNL_SUBSYS_NFTABLES as u8]);
+            bytes.extend((header.flags | libc::NLM_F_REQUEST as u16).to_ne_bytes());
+            bytes.extend(header.seq.to_ne_bytes());
+            bytes.extend([0; 8]);
+            Ok(bytes)
+        };
+        let parse = |_: &mut Scratch, message: &[u8]| drops_forwarded(message.get(16..)?, ours);
+        self.list(message::GET_CHAIN, request, parse)
     }
 
     /// What the counters of each chain's rules say, in order.

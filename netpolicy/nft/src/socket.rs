@@ -16,6 +16,11 @@ const SEND_BUFFER: usize = 64 * 1024 * 1024;
 /// Seconds until the kernel must have answered.
 const TIMEOUT: i64 = 30;
 
+/// Bytes of changes that may wait to be heard of.
+const NEWS_BUFFER: usize = 8 * 1024 * 1024;
+/// NFNLGRP_NFTABLES (7) as a bit.
+const NFTABLES_GROUP: u32 = 1 << 6;
+
 const ERROR: u16 = libc::NLMSG_ERROR as u16;
 const DONE: u16 = libc::NLMSG_DONE as u16;
 
@@ -24,6 +29,16 @@ const DONE: u16 = libc::NLMSG_DONE as u16;
 pub struct Socket {
     fd: OwnedFd,
     port: u32,
+}
+
+/// A change that the kernel tells of.
+pub struct News<'a> {
+    /// Which kind of change (NFT_MSG_*).
+    pub kind: u8,
+    /// Netlink port of the socket that made it.
+    pub port: u32,
+    /// What follows the netlink header.
+    pub body: &'a [u8],
 }
 
 /// An answer of the kernel about one message.
@@ -42,6 +57,32 @@ impl Socket {
         setsockopt(&fd, sockopt::SndBufForce, &SEND_BUFFER)?;
         setsockopt(&fd, sockopt::RcvBufForce, &(4 * BUFFER))?;
         Self::adopt(fd)
+    }
+
+    /// A socket that hears of every change of nftables in this thread's network namespace.
+    pub fn listen() -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkNetFilter)?;
+        setsockopt(&fd, sockopt::RcvBufForce, &NEWS_BUFFER)?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, NFTABLES_GROUP))?;
+        Self::adopt(fd)
+    }
+
+    /// What `look` says of each change that was not heard of yet.
+    pub fn news<T>(&self, mut look: impl FnMut(&News<'_>) -> T) -> io::Result<Vec<T>> {
+        let (mut buffer, mut all) = (vec![0; BUFFER], Vec::new());
+        loop {
+            let length = match recv(self.fd.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(nix::errno::Errno::EAGAIN) => return Ok(all),
+                other => other?,
+            };
+            for message in messages(&buffer[..length]) {
+                let kind = message.kind.to_be_bytes()[1];
+                let port = message.whole.get(12..16).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes);
+                all.push(look(&News { kind, port, body: message.whole.get(16..).unwrap_or_default() }));
+            }
+        }
     }
 
     /// Takes over a bound socket that another process has opened.
