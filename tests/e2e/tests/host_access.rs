@@ -114,3 +114,23 @@ fn every_capability_may_be_had_in_a_user_namespace_and_reaches_no_file_of_the_no
     ensure!(crictl.try_exec(&pod.container, &["sh", "-c", write])?.code != 0, "it wrote to the node");
     crictl.remove_pod(&pod.sandbox)
 }
+
+#[needs(root)]
+#[test]
+fn a_vm_mounts_what_was_looked_at_as_well() -> Result<()> {
+    let daemon = daemon("vm-mounts", Kind::Vm)?.start()?;
+    let crictl = daemon.crictl();
+    let spec = PodSpec::new("default", "web").handler("vm");
+    let volumes = daemon.kubelet_dir().join("pods").join(spec.uid()).join("volumes/kubernetes.io~empty-dir");
+    fs::create_dir_all(volumes.join("data"))?;
+    fs::write(volumes.join("data/file"), "own")?;
+    std::os::unix::fs::symlink("/etc", volumes.join("data/link"))?;
+    let with = |name: &str, path: PathBuf| {
+        sleeper(name).with(|config| config["mounts"] = json!([{"container_path": "/m", "host_path": path}]))
+    };
+    let pod = run(&daemon, spec, &with("main", volumes.join("data")))?;
+    assert_eq!(crictl.exec(&pod.container, &["cat", "/m/file"])?.trim(), "own");
+    let refused = crictl.try_create(&pod.sandbox, &with("bad", volumes.join("data/link")), &pod.spec)?.err()?;
+    ensure!(refused.contains("PermissionDenied") && refused.contains("data/link"), "{refused}");
+    crictl.remove_pod(&pod.sandbox)
+}
