@@ -89,7 +89,10 @@ async fn a_broken_body_is_resumed_where_it_broke() {
         let (dir, registry, image) = (tempfile::tempdir().unwrap(), Registry::start().await, big());
         registry.put("test/a", "1", &image);
         registry.fail(&sha256(&image.layers[0]), 1, fault.clone());
-        open(dir.path()).pull(&registry.reference("test/a:1"), None).await.unwrap();
+        let mut config = support::config(dir.path());
+        config.stall_timeout = Duration::from_secs(5);
+        let service = cofferdam_image::ImageService::open(config).unwrap();
+        service.pull(&registry.reference("test/a:1"), None).await.unwrap();
         assert_eq!(registry.count("bytes="), 1, "{fault:?}: {:?}", registry.requests());
     }
 }
