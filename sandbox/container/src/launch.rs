@@ -125,8 +125,13 @@ impl Child<'_> {
         self.plan.pod.user.is_none() && !mapped && !matches!(self.plan.place, PidPlace::Join(_))
     }
 
+    /// What is made gets the mode that it is made with: no name is looked up once more to set that. The process's own
+    /// umask comes with its user.
     fn guard(&self, run: impl FnOnce() -> Result<i32, Error>) -> i32 {
-        guard(self.parent, run)
+        guard(self.parent, || {
+            rustix::process::umask(rustix::fs::Mode::empty());
+            run()
+        })
     }
 
     /// As root of the host: limits, sources, the root file system. Answers the root and the sources. Sources are taken
@@ -213,8 +218,6 @@ pub(crate) fn run_last(of: &Process, program: &[u8], terminal: bool, parent: &Ch
 pub(crate) fn guard(parent: &Channel, run: impl FnOnce() -> Result<i32, Error>) -> i32 {
     let prepared = process::set_dumpable(false).step("prctl").and_then(|()| {
         signal::reset();
-        // What is made gets the mode that it is made with: no name is looked up once more to set that.
-        rustix::process::umask(rustix::fs::Mode::empty());
         run()
     });
     prepared.unwrap_or_else(|error| {

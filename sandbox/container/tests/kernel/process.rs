@@ -37,6 +37,7 @@ fn bytes() {
     });
     let (mut container, launched) = pod.start(&spec);
     assert_eq!(end(container.exec(&exec_spec(&spec, script)).unwrap()).out, " ff fe\n");
+    assert_eq!(end(container.exec(&exec_spec(&spec, "umask")).unwrap()).out, "0022\n");
     container.signal_all(9).unwrap();
     assert_eq!(end(launched).out, " ff fe\n");
     container.remove().unwrap();

@@ -179,8 +179,8 @@ fn over() {
 }
 
 fn modes() {
-    for umask in [0o077, 0, 0o777] {
-        let mut pod = pod();
+    for (umask, shared_pid) in [(0o077, false), (0, false), (0o777, false), (0o077, true)] {
+        let mut pod = Bed::new(&Wish { shared_pid, ..Wish::default() });
         let volume = pod.node.dir().join("volume");
         fs::create_dir(&volume).unwrap();
         fs::set_permissions(&volume, fs::Permissions::from_mode(0o755)).unwrap();
