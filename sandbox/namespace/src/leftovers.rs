@@ -19,10 +19,14 @@ const KILLED: Duration = Duration::from_secs(5);
 
 /// Kills the processes of the sandbox, removes their cgroups and mounts. The shim must be gone. Exit records stay.
 pub(crate) fn end(spec: &SandboxSpec) -> Result<(), SandboxError> {
-    for path in own_cgroups(spec)? {
-        let failed = |what: &str, error: io::Error| SandboxError::failed(format!("{what} {path}"), error);
-        cgroup::kill(&path).map_err(|error| failed("kill the processes of", error))?;
-        cgroup::remove(&path).map_err(|error| failed("remove the cgroup", error))?;
+    let paths = own_cgroups(spec)?;
+    let failed = |what: &str, path: &str, error: io::Error| SandboxError::failed(format!("{what} {path}"), error);
+    // All of them are killed, also when a process in one does not end (an uninterruptible wait).
+    let kill = |path: &String| cgroup::kill(path).map_err(|error| failed("kill the processes of", path, error));
+    let killed: Vec<_> = paths.iter().map(kill).collect();
+    killed.into_iter().collect::<Result<(), _>>()?;
+    for path in &paths {
+        cgroup::remove(path).map_err(|error| failed("remove the cgroup", path, error))?;
     }
     unmount_all(&spec.dir)?;
     cgroups::remove(spec)
