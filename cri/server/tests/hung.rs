@@ -164,3 +164,25 @@ fn the_next_daemon_comes_up_and_stops_it() {
         bed.assert_empty().await;
     });
 }
+
+#[test]
+fn a_pod_that_the_next_daemon_has_not_found_again_can_be_stopped_at_once() {
+    let daemon = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (bed, sandbox, id) = daemon().block_on(mute());
+    let bed = bed.restarted();
+    daemon().block_on(async {
+        let gate = bed.world.hold("recover");
+        pause();
+        bed.server.0.recover().await.unwrap();
+        let begun = Instant::now();
+        bed.stop_pod(&sandbox).await.unwrap();
+        assert!(begun.elapsed() <= STOP_LIMIT, "{:?}", begun.elapsed());
+        for text in [bed.status(&id).await.unwrap().message, reason_of(&bed, &sandbox).await] {
+            assert!(text.contains("had not answered"), "{text}");
+        }
+        bed.remove_pod(&sandbox).await.unwrap();
+        // What it finds now, at last, is a pod that is gone.
+        gate.add_permits(100);
+        assert!(bed.pods().await.is_empty() && bed.world.running.lock().unwrap().is_empty());
+    });
+}

@@ -21,6 +21,9 @@ fn told(daemon: &Daemon, pod: &Running) -> Result<[String; 2]> {
     Ok([text(&status["message"])?, text(&pod.facts(daemon)?["reason"])?])
 }
 
+/// Asked to stop; asked by the next daemon; not even that before it was to be stopped.
+const SHIM: &[&str] = &["its shim did not end", "its shim could not be reached", "its shim had not answered"];
+
 fn a_hung_part(kind: Kind, part: &str, reasons: &[&str]) -> Result<()> {
     let mut daemon = daemon(&format!("hung-{}", part.to_lowercase()), kind)?.start()?;
     let clean = daemon.snapshot()?;
@@ -53,13 +56,13 @@ fn a_vm_whose_vmm_does_nothing() -> Result<()> {
 #[needs(root)]
 #[test]
 fn a_vm_whose_shim_does_nothing() -> Result<()> {
-    a_hung_part(Kind::Vm, "shimPid", &["its shim did not end", "its shim could not be reached"])
+    a_hung_part(Kind::Vm, "shimPid", SHIM)
 }
 
 #[needs(root)]
 #[test]
 fn a_namespace_pod_whose_shim_does_nothing() -> Result<()> {
-    a_hung_part(Kind::Namespace, "shimPid", &["its shim did not end", "its shim could not be reached"])
+    a_hung_part(Kind::Namespace, "shimPid", SHIM)
 }
 
 /// StopContainer and RemoveContainer, as kubelet calls them before it stops the pod.

@@ -83,6 +83,13 @@ impl Pods {
 
     async fn recover_ready(self: &Arc<Self>, entry: &SandboxEntry) {
         let id = entry.spec.id.as_str();
+        self.recovering().insert(id.to_owned());
+        self.find_again(entry).await;
+        self.recovering().remove(id);
+    }
+
+    async fn find_again(self: &Arc<Self>, entry: &SandboxEntry) {
+        let id = entry.spec.id.as_str();
         let found = match self.node.factory(entry.spec.kind) {
             Ok(factory) => factory.recover(&entry.spec, entry.record()).await.map_err(Error::from),
             Err(error) => Err(error),

@@ -1,6 +1,7 @@
 //! What the lifecycle of pod sandboxes owns, and how they are found.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cofferdam_cri_api::v1::ContainerEventType;
 use cofferdam_sandbox::Sandbox;
@@ -32,6 +33,8 @@ pub(crate) struct Pods {
     /// Creations under way, by name: a retry does not know the id yet.
     pub(super) creations: Operations<PodName, String>,
     pub(super) operations: Operations<PodOperation, ()>,
+    /// Sandboxes that were ready when the last daemon ended, and of which this one does not know yet whether they live.
+    pub(super) recovering: Mutex<HashSet<String>>,
     /// Held by who looks at the host ids of all pods and records those of another.
     pub(super) mapping: tokio::sync::Mutex<()>,
 }
@@ -46,7 +49,17 @@ impl Pods {
         events: Arc<Events>,
     ) -> Self {
         let (creations, operations) = (Operations::default(), Operations::default());
-        Pods { table, live, containers, node, events, creations, operations, mapping: Default::default() }
+        Pods {
+            table,
+            live,
+            containers,
+            node,
+            events,
+            creations,
+            operations,
+            recovering: Mutex::default(),
+            mapping: Default::default(),
+        }
     }
 
     /// All records, for reading.
@@ -62,6 +75,12 @@ impl Pods {
     /// The live sandbox of this id.
     pub fn live(&self, id: &str) -> Option<Arc<dyn Sandbox>> {
         self.live.get(id)
+    }
+
+    /// Those that are not recovered yet.
+    pub(super) fn recovering(&self) -> MutexGuard<'_, HashSet<String>> {
+        // Never left half-changed: each change is one insert or remove.
+        self.recovering.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ready to NotReady.

@@ -32,6 +32,9 @@ impl Pods {
             self.containers.kill_all(id).await;
             self.live.take(id);
             cause = self.end(&*sandbox).await;
+        } else if self.recovering().contains(id) {
+            // Nobody waits for it any longer: `release` kills what there is of it.
+            cause = Some("its shim had not answered since the daemon was started, and was killed".into());
         }
         self.containers.end_all(id, KILLED, "Error", cause.as_deref().unwrap_or_default()).await;
         self.mark_not_ready(id, cause.as_deref().unwrap_or("stopped")).await;

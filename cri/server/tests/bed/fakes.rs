@@ -118,6 +118,7 @@ impl SandboxFactory for Fake {
     }
 
     async fn recover(&self, spec: &SandboxSpec, _: Option<&SandboxRecord>) -> Result<Recovered, SandboxError> {
+        self.0.sandbox("recover").await?;
         let found = self.0.running.lock().unwrap().get(&spec.id).cloned();
         Ok(match found {
             Some(pod) => Recovered::Live(Arc::new(FakeSandbox { world: self.0.clone(), spec: spec.clone(), pod })),
