@@ -214,3 +214,17 @@ async fn rules_are_programmed_while_the_sandbox_is_made_and_before_its_link() {
         assert_eq!(bed.world.done("up"), 1);
     }
 }
+
+#[tokio::test]
+async fn a_pods_name_is_taken_for_other_handlers_and_a_status_tells_the_signal_in_force() {
+    let bed = Bed::new();
+    let sandbox = bed.run(pod("web")).await.unwrap();
+    for handler in ["namespace", "none"] {
+        let request = cri::RunPodSandboxRequest { config: Some(pod("web")), runtime_handler: handler.into() };
+        let error = bed.server.run_pod_sandbox(Request::new(request)).await.unwrap_err();
+        assert!(error.code() == Code::AlreadyExists && error.message().contains(handler), "{error}");
+    }
+    assert_eq!(bed.run(pod("web")).await.unwrap(), sandbox);
+    let id = bed.create(&sandbox, container("app")).await.unwrap();
+    assert_eq!(bed.status(&id).await.unwrap().stop_signal(), cri::Signal::Sigterm);
+}
