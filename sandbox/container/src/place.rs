@@ -95,7 +95,8 @@ fn bind(view: &View<'_>, destination: &Path, source: &OwnedFd) -> Result<(), Err
     } else {
         not_proc(&at, destination)?;
     }
-    attach(source, at, destination)
+    attach(source, at, destination)?;
+    view.add_volume(source, destination)
 }
 
 /// Nothing is mounted over procfs, but for a few files.

@@ -25,6 +25,8 @@ pub(crate) struct View<'a> {
     pub root: BorrowedFd<'a>,
     /// Mounts that nobody else sees, by the kernel's id: the root, and the file systems made for it.
     own: RefCell<Vec<u64>>,
+    /// Mounts of volumes below `/dev`: the pod's `/dev/shm`, whatever is at `/dev` itself.
+    below_dev: RefCell<Vec<u64>>,
     /// Where volumes are mounted that share what is mounted in them with the node.
     shared: Vec<PathBuf>,
     /// The node's `/dev`, if that is a file system of its own.
@@ -42,7 +44,13 @@ impl<'a> View<'a> {
                 shared.push(Path::new("/").join(mount.destination()));
             }
         }
-        let view = View { root, own: RefCell::default(), shared, node_dev: (dev != top).then_some(dev) };
+        let view = View {
+            root,
+            own: RefCell::default(),
+            below_dev: RefCell::default(),
+            shared,
+            node_dev: (dev != top).then_some(dev),
+        };
         view.adopt(root)?;
         Ok(view)
     }
@@ -51,6 +59,15 @@ impl<'a> View<'a> {
     pub fn adopt(&self, mount: impl AsFd) -> Result<(), Error> {
         let id = mount_id(mount)?;
         self.own.borrow_mut().push(id);
+        Ok(())
+    }
+
+    /// A volume that was mounted.
+    pub fn add_volume(&self, mount: impl AsFd, at: &Path) -> Result<(), Error> {
+        if at.starts_with(DEV) && at != Path::new(DEV) {
+            let id = mount_id(mount)?;
+            self.below_dev.borrow_mut().push(id);
+        }
         Ok(())
     }
 
@@ -71,7 +88,8 @@ impl<'a> View<'a> {
                 return Ok(true);
             }
             let device = fstat(parent).step("look at a directory of the container")?.st_dev;
-            Ok(!path.starts_with(DEV) && self.node_dev != Some(device))
+            let elsewhere = !path.starts_with(DEV) || self.below_dev.borrow().contains(&mount_id(parent)?);
+            Ok(elsewhere && self.node_dev != Some(device))
         };
         resolve::target(self.root, path, kind, &may_make)
     }

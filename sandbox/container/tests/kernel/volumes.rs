@@ -190,6 +190,7 @@ fn modes() {
             bind(oci, Path::new("/etc/hostname"), "/new/at/file", &["rbind", "ro"]);
             bind(oci, &volume, "/volume", &["rbind"]);
             bind(oci, &volume, "/volume/sub", &["rbind"]);
+            bind(oci, &volume, "/dev/shm/inside", &["rbind"]);
             asked_device(oci, "/dev/net/tun");
             oci["process"]["cwd"] = json!("/work/dir");
         });
