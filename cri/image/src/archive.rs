@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::layer::{self, Wanted, Workshop};
-use crate::manifest::{self, Descriptor, Document};
+use crate::manifest::{self, Descriptor, Document, Search};
 use crate::store::ImageRecord;
 use crate::unpack::Stream;
 use crate::{ImageError, names};
@@ -108,12 +108,20 @@ fn oci(archive: &Archive) -> Result<Vec<Source>, ImageError> {
 }
 
 fn oci_image(archive: &Archive, entry: &Descriptor) -> Result<Source, ImageError> {
-    let mut document = manifest::parse(&archive.blob(&entry.digest)?)?;
-    if let Document::Index(entries) = &document {
-        document = manifest::parse(&archive.blob(&manifest::choose(entries)?.digest)?)?;
-    }
-    let Document::Manifest(manifest) = document else {
-        return Err(ImageError::Invalid("an index within an index is not supported".into()));
+    let mut search = Search::new(&entry.digest);
+    let manifest = loop {
+        let step = search.step()?;
+        match manifest::parse(&archive.blob(&step.name)?) {
+            Ok(Document::Index(entries)) => search.enter(&step, &entries)?,
+            Ok(Document::Manifest(found)) => {
+                let fits = || manifest::config(&archive.blob(&found.config.digest)?, found.layers.len());
+                if step.sure || fits().is_ok() {
+                    break found;
+                }
+            }
+            Err(error) if step.sure => return Err(error),
+            Err(_) => {}
+        }
     };
     // `ref.name` alone may be only a tag, which names no image.
     let name = entry.annotations.get("io.containerd.image.name");

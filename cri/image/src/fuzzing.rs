@@ -12,7 +12,10 @@ pub use crate::unpack::Limits;
 /// Reads a manifest or an index, and chooses this machine's entry of an index.
 pub fn manifest(bytes: &[u8]) {
     if let Ok(Document::Index(entries)) = manifest::parse(bytes) {
-        let _ = manifest::choose(&entries);
+        let mut search = manifest::Search::new("latest");
+        if let Ok(step) = search.step() {
+            let _ = search.enter(&step, &entries);
+        }
     }
 }
 

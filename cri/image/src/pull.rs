@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use oci_spec::distribution::Reference;
+use oci_spec::image::ImageConfiguration;
 
 use crate::flights::Flights;
 use crate::layer::Workshop;
-use crate::manifest::{Descriptor, Document, Manifest};
+use crate::manifest::{Descriptor, Document, Manifest, Search};
 use crate::registry::{Auth, Repository, Resolved, endpoints};
 use crate::slots::{Share, Slots};
 use crate::store::{ImageRecord, Metadata, Usage};
@@ -82,9 +83,9 @@ pub(crate) async fn pull(
             None => (digest.clone(), repository.manifest(&digest).await?),
         },
     };
-    let manifest = descend(&repository, &bytes).await?;
+    let manifest = descend(&repository, wanted, bytes).await?;
     let bytes = repository.document(&manifest.config).await?;
-    let image = manifest::config(&bytes, manifest.layers.len())?;
+    let (bytes, image) = config(bytes, manifest.layers.len()).await?;
     let diff_ids = image.rootfs().diff_ids().clone();
     // By sha256, whatever the manifest calls it.
     let id = names::sha256(&bytes);
@@ -148,17 +149,35 @@ async fn again(puller: &Puller, reference: &Reference, digest: &str) -> Result<O
     .await
 }
 
-/// The image for this machine.
-async fn descend(repository: &Repository, bytes: &[u8]) -> Result<Manifest, ImageError> {
-    let entries = match manifest::parse(bytes)? {
-        Document::Manifest(manifest) => return Ok(manifest),
-        Document::Index(entries) => entries,
-    };
-    let bytes = repository.manifest(&manifest::choose(&entries)?.digest).await?;
-    match manifest::parse(&bytes)? {
-        Document::Manifest(manifest) => Ok(manifest),
-        Document::Index(_) => Err(ImageError::Invalid("an index within an index is not supported".into())),
+/// The image for this machine, from the document that a name means.
+async fn descend(repository: &Repository, wanted: &str, first: Vec<u8>) -> Result<Manifest, ImageError> {
+    let (mut search, mut first) = (Search::new(wanted), Some(first));
+    loop {
+        let step = search.step()?;
+        let bytes = match first.take() {
+            Some(bytes) => bytes,
+            None => repository.manifest(&step.name).await?,
+        };
+        // What strangers wrote may take long to read.
+        match blocking(move || manifest::parse(&bytes)).await {
+            Ok(Document::Manifest(manifest)) if step.sure => return Ok(manifest),
+            Ok(Document::Index(entries)) => search.enter(&step, &entries)?,
+            Ok(Document::Manifest(manifest)) => {
+                let bytes = repository.document(&manifest.config).await?;
+                if config(bytes, manifest.layers.len()).await.is_ok() {
+                    return Ok(manifest);
+                }
+            }
+            Err(error) if step.sure => return Err(error),
+            // Not an image, such as an attestation.
+            Err(_) => {}
+        }
     }
+}
+
+/// Reads a config.
+async fn config(bytes: Vec<u8>, layers: usize) -> Result<(Vec<u8>, ImageConfiguration), ImageError> {
+    blocking(move || manifest::config(&bytes, layers).map(|config| (bytes, config))).await
 }
 
 /// Who wants which image, and may see it.

@@ -63,7 +63,10 @@ async fn names_that_leave_the_root_are_refused_and_leave_nothing() {
         (Tar::new().pax(&[("path", b"d".repeat(300).as_slice())]).dir("long"), "name"),
         (links_into_the_deep(), "4095"),
         (Tar::new().pax(&[("path", b"a/../../victim")]).file("f", 0o644, b"x"), "victim"),
-        (Tar::new().pax(&[("GNU.sparse.major", b"1")]).file("f", 0o644, b"x"), "sparse"),
+        (
+            Tar::new().pax(&[("GNU.sparse.map", b"5,1,0,1"), ("GNU.sparse.size", b"9")]).file("f", 0o644, b"xx"),
+            "sparse",
+        ),
     ] {
         let error = ground.load(vec![layer]).await.unwrap_err();
         assert!(matches!(&error, ImageError::Invalid(text) if text.contains(says)), "{error}");
@@ -177,6 +180,36 @@ async fn owners_modes_times_links_and_attributes_are_kept() {
 
 #[needs(root)]
 #[tokio::test(flavor = "multi_thread")]
+async fn odd_entries_are_read_as_gos_reader_does() {
+    let map = [("GNU.sparse.map", b"2,3,1048576,1".as_slice()), ("GNU.sparse.size", b"1048580")];
+    let zeros = vec![0; 4 << 20];
+    let ground = Ground::new();
+    let root = ground
+        .one(
+            Tar::new()
+                .file("dir/file/", 0o644, b"f")
+                .hard_link("link", "/dir/../dir/./file")
+                .pax(&map)
+                .file("sparse", 0o644, b"abcd")
+                .pax(&[("uid", b"4294967295"), ("gid", b"3000000000")])
+                .file("nobodys", 0o6755, b"x")
+                .file("zeros", 0o644, &zeros),
+        )
+        .await;
+    assert_eq!(std::fs::read(root.join("link")).unwrap(), b"f");
+    let sparse = std::fs::read(root.join("sparse")).unwrap();
+    assert_eq!(
+        (sparse.len(), &sparse[..6], &sparse[1_048_575..]),
+        (1_048_580, b"\0\0abc\0".as_slice(), b"\0d\0\0\0".as_slice())
+    );
+    let nobodys = meta(root.join("nobodys"));
+    assert_eq!((nobodys.uid(), nobodys.gid(), nobodys.mode() & 0o7777), (0, 0, 0o755));
+    let zeros = meta(root.join("zeros"));
+    assert_eq!((zeros.len(), zeros.blocks()), (4 << 20, 0));
+}
+
+#[needs(root)]
+#[tokio::test(flavor = "multi_thread")]
 async fn device_nodes_are_left_out() {
     let ground = Ground::new();
     let root = ground
@@ -195,7 +228,7 @@ async fn device_nodes_are_left_out() {
 async fn limits_of_bytes_and_inodes_hold() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = support::config(dir.path());
-    config.limits = Limits { bytes: 1 << 20, inodes: 20, ratio: 500 };
+    config.limits = Limits { bytes: 1 << 20, inodes: 20 };
     let ground = Ground { service: ImageService::open(config).unwrap(), dir };
     let many = (0..30).fold(Tar::new(), |tar, i| tar.file(&format!("f{i}"), 0o644, b""));
     for layer in [many, Tar::new().file("big", 0o644, &vec![0; 2 << 20])] {
@@ -275,7 +308,7 @@ fn the_child_sees_only_the_layer_and_may_only_own_and_mark_files() {
     use std::io::Write;
     let dir = tempfile::tempdir().unwrap();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_cofferdam-unpack-helper"))
-        .args(["1000000", "100", "500"])
+        .args(["1000000", "100"])
         .current_dir(dir.path())
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())

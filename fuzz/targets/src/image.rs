@@ -13,7 +13,7 @@ pub fn layer(input: &[u8]) {
 }
 
 fn read_layer(input: &[u8]) {
-    let content = fuzzing::layer(input, &Limits { bytes: BYTES, inodes: 10_000, ratio: 500 });
+    let content = fuzzing::layer(input, &Limits { bytes: BYTES, inodes: 10_000 });
     assert!(content.bytes <= BYTES, "{content:?}");
     assert!(content.entries <= BYTES / 512, "each entry has a header: {content:?}");
 }

@@ -14,7 +14,7 @@ use oci_spec::image::ImageConfiguration;
 use super::metadata::{ImageRecord, Metadata};
 use super::snapshot::Snapshot;
 use super::usage::Usage;
-use crate::{ImageError, files, names};
+use crate::{ImageError, files, manifest, names};
 
 /// How long a torn download waits to be resumed.
 const KEEP_INGEST: Duration = Duration::from_secs(24 * 3600);
@@ -79,7 +79,7 @@ impl Store {
         for (id, image) in &metadata.images {
             let whole = image.layers.iter().all(|d| names::hex_of(d).is_ok_and(|hex| on_disk.contains(hex)));
             let config = std::fs::read(self.blob(names::hex_of(id)?)).ok().filter(|bytes| names::sha256(bytes) == *id);
-            match config.and_then(|bytes| serde_json::from_slice(&bytes).ok()).filter(|_| whole) {
+            match config.and_then(|bytes| manifest::read_config(&bytes).ok()).filter(|_| whole) {
                 Some(config) => drop(configs.insert(id.clone(), Arc::new(config))),
                 None => lost.push(id.clone()),
             }

@@ -25,15 +25,15 @@ pub fn unpack_main(args: &[String]) -> ExitCode {
 fn run(args: &[String]) -> Result<Report, Refusal> {
     let limits = limits(args).ok_or_else(|| Refusal {
         kind: RefusalKind::Failed,
-        text: "usage: (compressed tar) | unpack-layer BYTES INODES RATIO".into(),
+        text: "usage: (compressed tar) | unpack-layer BYTES INODES".into(),
     })?;
     confine::enter().map_err(|text| Refusal { kind: RefusalKind::Failed, text })?;
     unpack(std::io::stdin(), &limits)
 }
 
 fn limits(args: &[String]) -> Option<Limits> {
-    let [bytes, inodes, ratio] = args else { return None };
-    Some(Limits { bytes: bytes.parse().ok()?, inodes: inodes.parse().ok()?, ratio: ratio.parse().ok()? })
+    let [bytes, inodes] = args else { return None };
+    Some(Limits { bytes: bytes.parse().ok()?, inodes: inodes.parse().ok()? })
 }
 
 /// Unpacks into the root directory of this process.

@@ -10,6 +10,8 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 const NOBODY: u32 = 65534;
 /// Decoders need windows of at most 128 MiB.
 const MEMORY: u64 = 2 << 30;
+/// Seconds of processor time for one layer: the largest that is allowed needs a few minutes.
+pub(crate) const CPU_SECONDS: u64 = 30 * 60;
 
 /// Makes the working directory the root: nothing else of the node is left in the child's view.
 pub(crate) fn enter() -> Result<(), String> {
@@ -35,6 +37,7 @@ fn drop_privileges() -> Result<(), String> {
     let step = |what: &'static str| move |e: rustix::io::Errno| format!("confine: {what}: {e}");
     let limit = |n| Rlimit { current: Some(n), maximum: Some(n) };
     setrlimit(Resource::As, limit(MEMORY)).map_err(step("limit memory"))?;
+    setrlimit(Resource::Cpu, limit(CPU_SECONDS)).map_err(step("limit processor time"))?;
     setrlimit(Resource::Core, limit(0)).map_err(step("limit core files"))?;
     rustix::process::umask(rustix::fs::Mode::empty());
     rustix::thread::set_no_new_privs(true).map_err(step("no_new_privs"))?;

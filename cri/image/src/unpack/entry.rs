@@ -18,7 +18,7 @@ const AUFS: &[u8] = b".wh..wh.";
 pub(crate) fn apply<R: Read>(tree: &mut Tree, item: &Item, stream: &mut Stream<R>) -> Result<(), Failure> {
     let path = path_of(&item.path)?;
     let Some((name, dir)) = path.split_last() else {
-        return Ok(tree.root(&meta(item)?)?);
+        return Ok(tree.root(&meta(item))?);
     };
     if name.starts_with(AUFS) && *name != OPAQUE {
         return Ok(());
@@ -28,9 +28,9 @@ pub(crate) fn apply<R: Read>(tree: &mut Tree, item: &Item, stream: &mut Stream<R
     if name.starts_with(WHITEOUT) {
         return Ok(whiteout(tree, dir, name)?);
     }
-    let meta = meta(item)?;
+    let meta = meta(item);
     match item.kind {
-        EntryType::Regular | EntryType::Continuous => return tree.file(dir, name, &meta, stream),
+        EntryType::Regular | EntryType::Continuous => return tree.file(dir, name, &meta, item.sparse.as_ref(), stream),
         EntryType::Directory => tree.directory(dir, name, &meta)?,
         EntryType::Symlink => tree.symlink(dir, name, &item.link, &meta)?,
         EntryType::Link => tree.hard_link(dir, name, &item.link)?,
@@ -54,13 +54,19 @@ fn whiteout(tree: &mut Tree, dir: &[&[u8]], name: &[u8]) -> Result<(), Refusal> 
     }
 }
 
-fn meta(item: &Item) -> Result<Meta, Refusal> {
-    let id = |n: u64| u32::try_from(n).ok().filter(|n| *n != u32::MAX);
-    let (Some(uid), Some(gid)) = (id(item.uid), id(item.gid)) else {
-        return Err(invalid(&[&item.path], "has an owner that is no user id"));
-    };
+/// Ids above 2^31-1 are nobody's: Kubernetes has none, and chown(2) takes the last of them for "no change", so that other
+/// runtimes leave such files to root too.
+fn owner(id: u64) -> u32 {
+    u32::try_from(id).ok().filter(|id| *id <= i32::MAX as u32).unwrap_or(0)
+}
+
+fn meta(item: &Item) -> Meta {
+    let (uid, gid) = (owner(item.uid), owner(item.gid));
+    // What becomes root's does not become root's setuid program.
+    let known = u64::from(uid) == item.uid && u64::from(gid) == item.gid;
+    let mode = if known { item.mode } else { item.mode & 0o1777 };
     let xattrs = item.xattrs.iter().filter(|(name, _)| is_kept(name)).cloned().collect();
-    Ok(Meta { uid, gid, mode: item.mode, mtime: item.mtime, xattrs })
+    Meta { uid, gid, mode, mtime: item.mtime, xattrs }
 }
 
 /// `trusted.*` and what overlay uses itself could change how layers stack; `security.*` other than file capabilities
@@ -74,6 +80,12 @@ fn is_kept(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn owners_that_are_no_users_are_root() {
+        assert_eq!([0, 1000, 2_147_483_647].map(owner), [0, 1000, 2_147_483_647]);
+        assert_eq!([2_147_483_648, 4_294_967_295, 1 << 40].map(owner), [0, 0, 0]);
+    }
 
     #[test]
     fn attributes_that_steer_overlay_or_the_node_are_dropped() {

@@ -9,6 +9,7 @@ mod decode;
 mod entry;
 mod pax;
 mod report;
+mod sparse;
 mod steps;
 mod stream;
 mod tree;

@@ -11,13 +11,11 @@ pub struct Limits {
     pub bytes: u64,
     /// Files, directories, links.
     pub inodes: u64,
-    /// Unpacked bytes for each compressed one, once 256 MiB are unpacked.
-    pub ratio: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { bytes: 64 << 30, inodes: 4_000_000, ratio: 500 }
+        Limits { bytes: 64 << 30, inodes: 4_000_000 }
     }
 }
 

@@ -131,10 +131,10 @@ pub(crate) fn both_times(time: Timespec) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-pub(crate) fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write_all(file: &OwnedFd, mut bytes: &[u8], mut at: u64) -> Result<(), Errno> {
     while !bytes.is_empty() {
-        match rustix::io::write(file, bytes) {
-            Ok(n) => bytes = &bytes[n..],
+        match rustix::io::pwrite(file, bytes, at) {
+            Ok(n) => (bytes, at) = (&bytes[n..], at + n as u64),
             Err(Errno::INTR) => {}
             Err(e) => return Err(e),
         }

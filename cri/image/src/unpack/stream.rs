@@ -9,6 +9,7 @@ use rustix::fs::Timespec;
 use tar::{EntryType, Header};
 
 use super::pax::{self, Records, time};
+use super::sparse::{self, InRecords, Sparse};
 
 /// Long names and PAX records of one entry (as in Go).
 const MAX_EXTENSION: u64 = 1 << 20;
@@ -27,6 +28,8 @@ pub(crate) struct Item {
     pub mtime: Timespec,
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub device: (u32, u32),
+    /// Where the content goes, in a file with holes.
+    pub sparse: Option<Sparse>,
 }
 
 /// The entries.
@@ -63,8 +66,17 @@ impl<R: Read> Stream<R> {
                 EntryType::GNULongName => name = Some(until_zero(self.extension(size)?)),
                 EntryType::GNULongLink => link = Some(until_zero(self.extension(size)?)),
                 _ => {
-                    let item = item(&header, kind, size, name, link, records)?;
+                    let in_records = sparse::of_records(&records)?;
+                    let mut item = item(&header, kind, size, name, link, records)?;
+                    if kind == EntryType::GNUSparse {
+                        item.sparse = Some(sparse::of_header(header.as_bytes(), &mut self.input)?);
+                    }
                     self.set_size(item.size);
+                    match in_records.filter(|_| item.kind == EntryType::Regular) {
+                        Some(InRecords::Map(map)) => item.sparse = Some(map),
+                        Some(InRecords::InContent { size }) => item.sparse = Some(sparse::of_content(size, self)?),
+                        None => {}
+                    }
                     return Ok(Some(item));
                 }
             }
@@ -172,7 +184,9 @@ fn item(
         },
         xattrs: Vec::new(),
         device: (device.0.unwrap_or(u32::MAX), device.1.unwrap_or(u32::MAX)),
+        sparse: None,
     };
+    let mut sparse_name = None;
     for (key, value) in records {
         let number = || {
             std::str::from_utf8(&value)
@@ -188,7 +202,7 @@ fn item(
             b"uid" => item.uid = number()?,
             b"gid" => item.gid = number()?,
             b"mtime" => item.mtime = time(&value).ok_or_else(|| wrong("PAX time is none"))?,
-            key if key.starts_with(b"GNU.sparse.") => return Err(wrong("sparse files are not supported")),
+            b"GNU.sparse.name" => sparse_name = Some(value),
             key => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.".as_slice()) {
                     item.xattrs.push((name.to_vec(), value));
@@ -196,10 +210,13 @@ fn item(
             }
         }
     }
+    item.path = sparse_name.unwrap_or(item.path);
     match kind {
-        EntryType::GNUSparse => return Err(wrong("sparse files are not supported")),
-        // Version 7 has no type for directories.
-        EntryType::Regular if item.path.ends_with(b"/") => item.kind = EntryType::Directory,
+        EntryType::GNUSparse => item.kind = EntryType::Regular,
+        // Version 7 has no type for directories. Where the type is that of a file, a slash behind it means nothing.
+        EntryType::Regular if header.as_bytes()[156] == 0 && item.path.ends_with(b"/") => {
+            item.kind = EntryType::Directory;
+        }
         _ => {}
     }
     if !matches!(item.kind, EntryType::Regular | EntryType::Continuous) {

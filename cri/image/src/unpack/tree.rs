@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawMode, Timespec, Uid};
 use rustix::io::Errno;
 
 use super::report::{Failure, Limits, Refusal, RefusalKind};
+use super::sparse::Sparse;
 use super::steps::{
     Meta, Path, both_times, check_length, failed, invalid, is_whiteout, join, lossy, open_dir, open_in_root,
     open_plain, remove, set_meta, write_all,
@@ -52,6 +53,10 @@ const MAX_LINKS: u32 = 40;
 /// Bytes of the paths of directories without an entry.
 const MAX_IMPLIED: usize = 8 << 20;
 const BUFFER: usize = 64 << 10;
+/// The free space is looked at each time that so many bytes are written.
+const LOOK_EVERY: u64 = 64 << 20;
+/// What stays free, or a twentieth of a smaller disk.
+const RESERVE: u64 = 1 << 30;
 
 impl Tree {
     /// The tree below `/` of this process.
@@ -83,27 +88,64 @@ impl Tree {
     }
 
     /// Makes a file with the entry's content.
-    pub fn file(&mut self, dir: &Path, name: &[u8], meta: &Meta, content: &mut impl Read) -> Result<(), Failure> {
+    pub fn file(
+        &mut self,
+        dir: &Path,
+        name: &[u8],
+        meta: &Meta,
+        sparse: Option<&Sparse>,
+        content: &mut impl Read,
+    ) -> Result<(), Failure> {
         let file = self.replace(dir, name, |parent, name| {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)
         })?;
-        let mut buffer = vec![0; BUFFER];
+        let path = join(dir, name);
         let mut size = 0;
-        loop {
-            let n = content.read(&mut buffer).map_err(Failure::Read)?;
+        match sparse {
+            None => size = self.write(&file, &path, 0, u64::MAX, content)?,
+            Some(sparse) => {
+                for segment in &sparse.segments {
+                    let end = self.write(&file, &path, segment.at, segment.length, content)?;
+                    if end != segment.at + segment.length {
+                        return Err(invalid(&path, "is a sparse file that ends early").into());
+                    }
+                }
+                size = size.max(sparse.size);
+            }
+        }
+        // Also what ends with a hole.
+        rustix::fs::ftruncate(&file, size).map_err(|e| failed(&path, "set the size", e))?;
+        set_meta(file.as_fd(), meta).map_err(|e| failed(&path, "set metadata", e))?;
+        rustix::fs::futimens(&file, &both_times(meta.mtime)).map_err(|e| failed(&path, "set time", e))?;
+        Ok(())
+    }
+
+    /// Writes at most so many bytes of the content; zeros become holes, so that an image of an empty disk takes no room.
+    /// The end of what there was.
+    fn write(
+        &mut self,
+        file: &OwnedFd,
+        path: &Path,
+        mut at: u64,
+        mut left: u64,
+        content: &mut impl Read,
+    ) -> Result<u64, Failure> {
+        let mut buffer = vec![0; BUFFER];
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
+            let n = fill(content, &mut buffer[..most]).map_err(Failure::Read)?;
             if n == 0 {
                 break;
             }
-            size += n as u64;
-            self.charge(n as u64, 0)?;
-            write_all(&file, &buffer[..n]).map_err(|e| failed(&join(dir, name), "write", e))?;
+            if buffer[..n].iter().any(|b| *b != 0) {
+                // Blocks are whole.
+                self.charge((n as u64).next_multiple_of(4096), 0)?;
+                write_all(file, &buffer[..n], at).map_err(|e| failed(path, "write", e))?;
+            }
+            (at, left) = (at + n as u64, left - n as u64);
         }
-        // Blocks are whole.
-        self.charge(size.next_multiple_of(4096) - size, 0)?;
-        set_meta(file.as_fd(), meta).map_err(|e| failed(&join(dir, name), "set metadata", e))?;
-        rustix::fs::futimens(&file, &both_times(meta.mtime)).map_err(|e| failed(&join(dir, name), "set time", e))?;
-        Ok(())
+        Ok(at)
     }
 
     /// Makes a directory, or gives an existing one new metadata.
@@ -224,14 +266,31 @@ impl Tree {
     }
 
     fn charge(&mut self, bytes: u64, inodes: u64) -> Result<(), Refusal> {
+        let before = self.bytes / LOOK_EVERY;
         self.bytes += bytes;
         self.inodes += inodes;
+        if self.bytes / LOOK_EVERY != before {
+            self.check_disk()?;
+        }
         let (what, limit) = match () {
             () if self.bytes > self.limits.bytes => ("bytes", self.limits.bytes),
             () if self.inodes > self.limits.inodes => ("inodes", self.limits.inodes),
             () => return Ok(()),
         };
         Err(Refusal { kind: RefusalKind::Exhausted, text: format!("layer: more than {limit} {what}") })
+    }
+
+    /// A layer may be large, but it does not fill the disk: containers write there too.
+    fn check_disk(&self) -> Result<(), Refusal> {
+        let disk = rustix::fs::fstatvfs(&self.root).map_err(|e| failed(&[], "look at the disk", e))?;
+        let reserve = RESERVE.min(disk.f_blocks.saturating_mul(disk.f_frsize) / 20);
+        match disk.f_bavail.saturating_mul(disk.f_frsize) < reserve {
+            false => Ok(()),
+            true => Err(Refusal {
+                kind: RefusalKind::Exhausted,
+                text: format!("layer: would leave less than {reserve} bytes of the disk free"),
+            }),
+        }
     }
 
     /// Makes something under a name, in the place of what has that name.
@@ -344,4 +403,16 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// Reads until the buffer is full or there is no more.
+fn fill(content: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match content.read(&mut buffer[filled..])? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Ok(filled)
 }

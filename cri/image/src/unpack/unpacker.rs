@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
+use super::confine::CPU_SECONDS;
 use super::report::{Limits, Refusal, Report};
 use crate::ImageError;
 use rustix::fs::{Mode, OFlags, ResolveFlags, XattrFlags};
@@ -35,7 +37,7 @@ impl Unpacker {
     pub fn start(helper: &Helper, limits: &Limits, target: &Path) -> Result<Self, ImageError> {
         let mut child = Command::new(&helper.program)
             .args(&helper.args)
-            .args([limits.bytes, limits.inodes, limits.ratio].map(|n| n.to_string()))
+            .args([limits.bytes, limits.inodes].map(|n| n.to_string()))
             .env_clear()
             .current_dir(target)
             .stdin(Stdio::piped())
@@ -66,11 +68,19 @@ impl Unpacker {
                 .map_err(|e| ImageError::io("read the unpacker's report", e))?;
         }
         let status = self.child.wait().map_err(|e| ImageError::io("wait for the unpacker", e))?;
-        let report: Result<Report, Refusal> = serde_json::from_slice(&text)
-            .map_err(|_| ImageError::Failed(format!("the unpacker ended with {status} and no report")))?;
+        let report: Result<Report, Refusal> = serde_json::from_slice(&text).map_err(|_| ended_with(status))?;
         let report = report?;
         mark_opaque(&self.target, &report.opaque).map_err(|e| ImageError::io("mark opaque directories", e))?;
         Ok(report)
+    }
+}
+
+fn ended_with(status: ExitStatus) -> ImageError {
+    match status.signal() {
+        Some(signal) if signal == rustix::process::Signal::XCPU.as_raw() => {
+            ImageError::Exhausted(format!("takes more than {CPU_SECONDS} s of processor time to unpack"))
+        }
+        _ => ImageError::Failed(format!("the unpacker ended with {status} and no report")),
     }
 }
 

@@ -10,11 +10,13 @@ use cofferdam_store::{ContainerEntry, ContainerName, ContainerPhase, NewContaine
 use oci_spec::runtime::Process;
 
 use super::log;
-use super::spec::{ContainerImage, container_image, make_volumes};
+use super::spec::{ContainerImage, container_image};
 use super::state::Containers;
+use super::volumes::make_volumes;
 use crate::admission::{self, ContainerAdmission};
 use crate::clock::now;
 use crate::error::Error;
+use crate::files::blocking;
 use crate::ids;
 use crate::spec;
 use crate::steps::{self, ContainerStep, Creation};
@@ -30,12 +32,12 @@ impl Containers {
         let metadata = config.metadata.clone().unwrap_or_default();
         let name = ContainerName { sandbox: pod.spec.id.clone(), name: metadata.name, attempt: metadata.attempt };
         let (containers, key) = (self.clone(), name.clone());
-        self.creations.run(key, || async move { containers.create_named(&pod, config, name).await }).await
+        self.creations.run(key, || async move { containers.create_named(pod, config, name).await }).await
     }
 
     async fn create_named(
         self: &Arc<Self>,
-        pod: &SandboxEntry,
+        pod: Arc<SandboxEntry>,
         config: cri::ContainerConfig,
         name: ContainerName,
     ) -> Result<String, Error> {
@@ -68,14 +70,14 @@ impl Containers {
     }
 
     /// The entry as far as it is known before anything is made.
-    async fn draft<'a>(
-        &'a self,
-        pod: &'a SandboxEntry,
+    async fn draft(
+        self: &Arc<Self>,
+        pod: Arc<SandboxEntry>,
         config: cri::ContainerConfig,
         name: ContainerName,
-    ) -> Result<ContainerCreation<'a>, Error> {
+    ) -> Result<ContainerCreation, Error> {
         spec::refuse::container(&config, &pod.spec)?;
-        let admission = admission::admit_container(&self.node, pod, &config).await?;
+        let admission = Arc::new(admission::admit_container(&self.node, &pod, &config).await?);
         let wanted = config.image.as_ref().map(|i| i.image.as_str()).unwrap_or_default();
         let image = container_image(&*self.node.images, wanted)?;
         let log_directory = &pod.config.log_directory;
@@ -94,17 +96,18 @@ impl Containers {
             created_at: now(),
         });
         entry.resources = spec::resources::told(&entry.resources).into();
-        Ok(ContainerCreation { containers: self, pod, entry, image, admission, made: Mutex::default() })
+        let image = Arc::new(image);
+        Ok(ContainerCreation { containers: self.clone(), pod, entry, image, admission, made: Mutex::default() })
     }
 }
 
 /// A CreateContainer under way.
-struct ContainerCreation<'a> {
-    containers: &'a Containers,
-    pod: &'a SandboxEntry,
+struct ContainerCreation {
+    containers: Arc<Containers>,
+    pod: Arc<SandboxEntry>,
     entry: ContainerEntry,
-    image: ContainerImage,
-    admission: ContainerAdmission,
+    image: Arc<ContainerImage>,
+    admission: Arc<ContainerAdmission>,
     made: Mutex<Made>,
 }
 
@@ -120,7 +123,7 @@ struct Made {
     log: Option<OwnedFd>,
 }
 
-impl Creation for ContainerCreation<'_> {
+impl Creation for ContainerCreation {
     type Step = ContainerStep;
 
     async fn make(&self, step: ContainerStep) -> Result<(), Error> {
@@ -128,7 +131,7 @@ impl Creation for ContainerCreation<'_> {
             ContainerStep::Record => self.record().await,
             ContainerStep::Rootfs => self.rootfs().await,
             ContainerStep::Volumes => self.volumes().await,
-            ContainerStep::Spec => self.spec(),
+            ContainerStep::Spec => self.spec().await,
             ContainerStep::Ports => self.containers.program_ports(&self.entry.sandbox).await,
             ContainerStep::Log => self.log(),
             ContainerStep::Stage => self.stage().await,
@@ -138,7 +141,7 @@ impl Creation for ContainerCreation<'_> {
     }
 }
 
-impl ContainerCreation<'_> {
+impl ContainerCreation {
     fn made(&self) -> MutexGuard<'_, Made> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -177,12 +180,17 @@ impl ContainerCreation<'_> {
 
     async fn volumes(&self) -> Result<(), Error> {
         let dir = self.containers.node.volume_dir(&self.entry.id);
-        make_volumes(dir, self.image.defaults.volumes.len(), self.admission.sources(&self.entry.config)).await
+        let rootfs = self.made().rootfs.clone().ok_or_else(|| missing("root file system"))?;
+        let sources = self.admission.sources(&self.entry.config);
+        make_volumes(dir, self.image.defaults.volumes.clone(), rootfs, &self.entry.config, sources).await
     }
 
-    fn spec(&self) -> Result<(), Error> {
+    /// Reads what strangers wrote, the image's passwd and environment; so not on the threads that answer requests.
+    async fn spec(&self) -> Result<(), Error> {
         let rootfs = self.made().rootfs.take().ok_or_else(|| missing("root file system"))?;
-        let (spec, identity) = self.containers.assemble(self.pod, &self.entry, &self.image, &self.admission, rootfs)?;
+        let (containers, pod, entry) = (self.containers.clone(), self.pod.clone(), self.entry.clone());
+        let (image, admission) = (self.image.clone(), self.admission.clone());
+        let (spec, identity) = blocking(move || containers.assemble(&pod, &entry, &image, &admission, rootfs)).await?;
         self.sandbox()?.check_container(&spec)?;
         let mut made = self.made();
         made.process = spec.oci.process().clone().unwrap_or_default();
@@ -218,7 +226,7 @@ impl ContainerCreation<'_> {
             let mut made = self.made();
             (std::mem::take(&mut made.process), std::mem::take(&mut made.user))
         };
-        let (containers, ContainerEntry { id, sandbox, .. }) = (self.containers, &self.entry);
+        let (containers, ContainerEntry { id, sandbox, .. }) = (&self.containers, &self.entry);
         let created = containers.table.update(id, move |c| c.become_created(process, user)).await?;
         // A sandbox that ended meanwhile did not see this container, and nothing would ever end it.
         if created != Some(true) || containers.live.get(sandbox).is_none() {

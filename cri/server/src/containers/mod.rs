@@ -24,6 +24,7 @@ mod state;
 mod stop;
 mod update;
 mod users;
+mod volumes;
 
 pub(crate) use exec::exec_spec;
 pub(crate) use exits::KILLED;

@@ -1,7 +1,5 @@
 //! Looks up what a container's spec is made of.
 
-use std::path::PathBuf;
-
 use cofferdam_cri_api::v1 as cri;
 use cofferdam_sandbox::{ContainerRootfs, ContainerSpec};
 use cofferdam_store::{ContainerEntry, SandboxEntry};
@@ -83,19 +81,4 @@ impl Containers {
         let profile = self.node.seccomp.runtime_default(&held);
         profile.map_err(|e| Error::Internal(format!("seccomp profile RuntimeDefault: {e}")))
     }
-}
-
-/// Directories of anonymous volumes, and sources that do not exist yet: like other runtimes, a missing one is made a
-/// directory.
-pub(super) async fn make_volumes(dir: PathBuf, volumes: usize, sources: Vec<PathBuf>) -> Result<(), Error> {
-    let make = move || {
-        let own = (0..volumes).map(|i| dir.join(i.to_string()));
-        for dir in own.chain(sources.into_iter().filter(|p| !p.exists())) {
-            let failed = |e| Error::Internal(format!("make {}: {e}", dir.display()));
-            std::fs::create_dir_all(&dir).map_err(failed)?;
-        }
-        Ok(())
-    };
-    // A source may be on a server that does not answer.
-    tokio::task::spawn_blocking(make).await.map_err(|e| Error::Internal(format!("make volumes: {e}")))?
 }

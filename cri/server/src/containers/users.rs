@@ -32,7 +32,7 @@ impl UserFilesCache {
             return Ok(files);
         }
         let failed = |e: std::io::Error| Error::Internal(format!("users of image {image}: {e}"));
-        let root = mount(rootfs).map_err(failed)?;
+        let root = mount_image(rootfs).map_err(failed)?;
         let files = Arc::new(UserFiles {
             passwd: read(&root, "etc/passwd").map_err(failed)?,
             group: read(&root, "etc/group").map_err(failed)?,
@@ -47,7 +47,8 @@ impl UserFilesCache {
     }
 }
 
-fn mount(rootfs: &ContainerRootfs) -> std::io::Result<OwnedFd> {
+/// The layers of an image as one tree, read-only, attached nowhere.
+pub(super) fn mount_image(rootfs: &ContainerRootfs) -> std::io::Result<OwnedFd> {
     // An overlay wants two lower directories or an upper one.
     if let [only] = rootfs.lower.as_slice() {
         return Ok(rustix::fs::open(only, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);

@@ -80,12 +80,22 @@ fn pod_files(inputs: &ContainerInputs<'_>) -> Result<Vec<Mount>, SpecError> {
         .collect()
 }
 
-/// `VOLUME`s of the image: anonymous, empty, gone with the container.
+/// `VOLUME`s of the image: anonymous, with the image's content, gone with the container. Their owners are the image's, so
+/// in a user namespace they are mapped like those of the layers.
 fn image_volumes(inputs: &ContainerInputs<'_>) -> Result<Vec<Mount>, SpecError> {
-    let volumes = inputs.image.volumes.iter().enumerate();
-    volumes
-        .map(|(i, path)| mount(path, "bind", inputs.volume_dir.join(i.to_string()), &["rbind", "rprivate", "rw"]))
-        .collect()
+    let volume = |(i, path): (usize, &String)| {
+        let source = inputs.volume_dir.join(i.to_string());
+        let mut mount = mount(path, "bind", source, &["rbind", "rprivate", "rw"])?;
+        if let Some(user) = &inputs.sandbox.namespaces.user {
+            let ranges = |maps: &[cofferdam_sandbox::IdMap]| -> Result<Vec<LinuxIdMapping>, SpecError> {
+                maps.iter().map(|m| id_mapping(m.container, m.host, m.size)).collect()
+            };
+            mount.set_uid_mappings(Some(ranges(&user.uids)?));
+            mount.set_gid_mappings(Some(ranges(&user.gids)?));
+        }
+        Ok(mount)
+    };
+    inputs.image.volumes.iter().enumerate().map(volume).collect()
 }
 
 fn volume(index: usize, asked: &cri::Mount, inputs: &ContainerInputs<'_>) -> Result<Mount, SpecError> {
@@ -114,15 +124,11 @@ fn volume(index: usize, asked: &cri::Mount, inputs: &ContainerInputs<'_>) -> Res
 }
 
 fn id_mappings(mappings: &[cri::IdMapping]) -> Result<Vec<LinuxIdMapping>, SpecError> {
-    let one = |m: &cri::IdMapping| {
-        LinuxIdMappingBuilder::default()
-            .container_id(m.container_id)
-            .host_id(m.host_id)
-            .size(m.length)
-            .build()
-            .map_err(builder)
-    };
-    mappings.iter().map(one).collect()
+    mappings.iter().map(|m| id_mapping(m.container_id, m.host_id, m.length)).collect()
+}
+
+fn id_mapping(container: u32, host: u32, size: u32) -> Result<LinuxIdMapping, SpecError> {
+    LinuxIdMappingBuilder::default().container_id(container).host_id(host).size(size).build().map_err(builder)
 }
 
 #[cfg(test)]
