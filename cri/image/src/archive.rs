@@ -74,7 +74,8 @@ fn load_image(shop: &Workshop, archive: &Archive, source: Source) -> Result<Load
     let tags = source.tags.iter().map(|tag| names::parse(tag)).collect::<Result<Vec<_>, _>>()?;
     let repo_tags: Vec<String> = tags.iter().filter_map(names::repo_tag).collect();
     let loaded = Loaded { id: id.clone(), tags: repo_tags.clone() };
-    let record = ImageRecord { id, repo_tags, repo_digests: Vec::new(), size, layers: diff_ids, pinned: false };
+    let record =
+        ImageRecord { id, repo_tags, repo_digests: Vec::new(), size, layers: diff_ids, parents: None, pinned: false };
     shop.store.record(record, &source.config, config, layers)?;
     Ok(loaded)
 }

@@ -111,6 +111,7 @@ fn write(
         tracing::info!(layer = %wanted.diff_id, count = report.devices, "device nodes of the layer are left out");
     }
     let usage = Usage { bytes: report.bytes, inodes: report.inodes };
+    shop.store.note_implied(key, &report.implied).map_err(|e| ImageError::io("note a layer's directories", e))?;
     shop.store.publish(&target.0, key, usage).map_err(|e| ImageError::io("put a layer in place", e))?;
     if let Some(ingest) = ingest {
         ingest.remove().map_err(|e| ImageError::io("remove an ingest file", e))?;

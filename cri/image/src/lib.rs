@@ -11,6 +11,7 @@
 //! | `blobs/HEX` | configs of images |
 //! | `ingest/HEX` | compressed layers being fetched, resumable, kept for a day |
 //! | `layers/HEX/` | unpacked layers by diff id, lower directories of an overlay |
+//! | `implied/HEX` | of a layer, the directories that have no entry |
 //! | `layers/.new-*` | being unpacked |
 //! | `trash/` | being removed |
 //! | `images.json` | which names and digests mean which image |

@@ -188,8 +188,8 @@ impl Search {
     }
 }
 
-/// The parts of a config that matter here, with what is null or absent in its place; the rest (the history, above all) is
-/// not kept.
+/// The parts of a config that matter here, with what is null or absent in its place; the rest (the history, above all)
+/// is not kept.
 fn plain(bytes: &[u8]) -> Result<serde_json::Value, serde_json::Error> {
     use serde_json::{Map, Value, json};
     let mut all: Map<String, Value> = serde_json::from_slice(bytes)?;

@@ -100,6 +100,7 @@ pub(crate) async fn pull(
         repo_digests: vec![names::repo_digest(&reference, &digest)],
         size: manifest.layers.iter().map(|l| l.size).sum::<u64>() + bytes.len() as u64,
         layers: diff_ids,
+        parents: None,
         pinned: false,
     };
     let pulled = PulledImage { id: record.id.clone(), repo_digest: record.repo_digests[0].clone() };

@@ -31,7 +31,8 @@ pub(crate) fn prepare(store: &Arc<Store>, container: &str, image_id: &str) -> Re
         let mut state = store.lock();
         let image = state.metadata.images.get(image_id);
         let image = image.ok_or_else(|| ImageError::NotFound(format!("image {image_id:?} not found")))?;
-        let layers = stack(&image.layers)?;
+        let mut layers = stack(&image.layers)?;
+        layers.splice(0..0, image.parents.clone());
         // From here on no sweep takes them.
         let snapshot = Snapshot::new(layers.clone());
         (layers, state.snapshots.insert(container.to_owned(), snapshot))

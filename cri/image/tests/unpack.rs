@@ -303,6 +303,48 @@ async fn an_overlay_of_the_layers_shows_the_image() {
 }
 
 #[needs(root)]
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_without_an_entry_keep_what_lower_layers_say_of_them() {
+    let ground = Ground::new();
+    let lower = ground
+        .load(vec![
+            Tar::new()
+                .entry(EntryType::Directory, "./", "", 0o711, b"")
+                .entry(EntryType::Directory, "tmp", "", 0o1777, b"")
+                .pax(&[("uid", b"1000"), ("gid", b"1000")])
+                .entry(EntryType::Directory, "home/app", "", 0o750, b"")
+                .entry(EntryType::Directory, "gone", "", 0o700, b"")
+                .entry(EntryType::Directory, "hidden", "", 0o700, b"")
+                .entry(EntryType::Directory, "told", "", 0o700, b""),
+            Tar::new()
+                .file("tmp/a", 0o644, b"a")
+                .file("home/app/.config/f", 0o644, b"f")
+                .file(".wh.gone", 0o644, b"")
+                .file("gone/new", 0o644, b"")
+                .file("hidden/.wh..wh..opq", 0o644, b"")
+                .entry(EntryType::Directory, "told", "", 0o500, b""),
+            Tar::new().file("home/app/g", 0o644, b"g").file("told/h", 0o644, b"h"),
+        ])
+        .await
+        .unwrap();
+    let at = ground.dir.path().join("merged");
+    std::fs::create_dir(&at).unwrap();
+    let look = |root: &Path| {
+        let of = |name: &str| {
+            let found = meta(root.join(name));
+            (found.mode() & 0o7777, found.uid())
+        };
+        assert_eq!((of(""), of("tmp"), of("home/app")), ((0o711, 0), (0o1777, 0), (0o750, 1000)));
+        assert_eq!((of("home"), of("home/app/.config"), of("gone")), ((0o755, 0), (0o755, 0), (0o755, 0)));
+        assert_eq!((of("hidden"), of("told")), ((0o700, 0), (0o500, 0)));
+        for file in ["tmp/a", "home/app/.config/f", "home/app/g", "told/h"] {
+            assert!(root.join(file).exists(), "{file}");
+        }
+    };
+    overlay(&lower, look, at);
+}
+
+#[needs(root)]
 #[test]
 fn the_child_sees_only_the_layer_and_may_only_own_and_mark_files() {
     use std::io::Write;

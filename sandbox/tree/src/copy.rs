@@ -39,6 +39,15 @@ pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Copied> {
     }
 }
 
+/// Gives a directory or file the owner, mode, times and attributes of another.
+///
+/// # Errors
+/// The file system refuses them.
+pub fn copy_metadata(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    attributes(from, to)?;
+    metadata(to, &rustix::fs::fstat(from)?)
+}
+
 struct Copy {
     /// Metadata of the directories that the walk is in: at most as deep as the source.
     to: Vec<Stat>,

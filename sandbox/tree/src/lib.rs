@@ -12,7 +12,7 @@ mod remove;
 mod trash;
 mod walk;
 
-pub use copy::{Copied, copy};
+pub use copy::{Copied, copy, copy_metadata};
 pub use measure::{Size, measure};
 pub use remove::{remove, remove_at};
 pub use trash::Trash;

@@ -21,6 +21,9 @@ pub struct ImageRecord {
     pub size: u64,
     /// Diff ids, bottom first.
     pub layers: Vec<String>,
+    /// Key of the layer on top that gives directories the owners of lower layers, if there has to be one.
+    #[serde(default)]
+    pub parents: Option<String>,
     /// Never removed.
     #[serde(skip)]
     pub pinned: bool,
@@ -74,6 +77,7 @@ impl Metadata {
             repo_digests: Vec::new(),
             ..image.clone()
         });
+        known.parents = image.parents.or(known.parents.take());
         merge(&mut known.repo_tags, image.repo_tags);
         merge(&mut known.repo_digests, image.repo_digests);
     }
@@ -87,7 +91,8 @@ impl Metadata {
 
     /// Hex of the diff ids of all images.
     pub fn used_layers(&self) -> BTreeSet<String> {
-        self.images.values().flat_map(|i| &i.layers).filter_map(|d| names::hex_of(d).ok()).map(str::to_owned).collect()
+        let layers = self.images.values().flat_map(|i| &i.layers).filter_map(|d| names::hex_of(d).ok());
+        layers.chain(self.images.values().filter_map(|i| i.parents.as_deref())).map(str::to_owned).collect()
     }
 
     /// An image by id, by a name in any form, or by the beginning of its id.
@@ -142,6 +147,7 @@ mod tests {
             repo_digests: vec![format!("docker.io/library/a@{}", names::sha256(tag.as_bytes()))],
             size: 1,
             layers: vec![names::sha256(b"layer")],
+            parents: None,
             pinned: false,
         }
     }

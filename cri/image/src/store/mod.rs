@@ -1,6 +1,7 @@
 //! What is on disk below the root, and what of it is in use.
 
 mod metadata;
+mod parents;
 mod snapshot;
 mod state;
 mod usage;

@@ -12,6 +12,7 @@ use cofferdam_tree::Trash;
 use oci_spec::image::ImageConfiguration;
 
 use super::metadata::{ImageRecord, Metadata};
+use super::parents::{Layer, Stack};
 use super::snapshot::Snapshot;
 use super::usage::Usage;
 use crate::{ImageError, files, manifest, names};
@@ -41,7 +42,7 @@ pub(crate) struct State {
 impl Store {
     /// Opens the store and removes what a kill has left behind.
     pub fn open(root: &Path) -> Result<Self, ImageError> {
-        for dir in ["blobs", "ingest", "layers", "snapshots", "empty"] {
+        for dir in ["blobs", "implied", "ingest", "layers", "snapshots", "empty"] {
             let path = root.join(dir);
             std::fs::create_dir_all(&path).map_err(|e| ImageError::io(path.display(), e))?;
         }
@@ -77,7 +78,8 @@ impl Store {
         let mut configs = HashMap::new();
         let mut lost = Vec::new();
         for (id, image) in &metadata.images {
-            let whole = image.layers.iter().all(|d| names::hex_of(d).is_ok_and(|hex| on_disk.contains(hex)));
+            let whole = image.layers.iter().all(|d| names::hex_of(d).is_ok_and(|hex| on_disk.contains(hex)))
+                && image.parents.iter().all(|key| on_disk.contains(key));
             let config = std::fs::read(self.blob(names::hex_of(id)?)).ok().filter(|bytes| names::sha256(bytes) == *id);
             match config.and_then(|bytes| manifest::read_config(&bytes).ok()).filter(|_| whole) {
                 Some(config) => drop(configs.insert(id.clone(), Arc::new(config))),
@@ -111,6 +113,11 @@ impl Store {
                 files::remove_file(&self.root.join("blobs").join(name))?;
             }
         }
+        for name in files::names(&self.root.join("implied"))? {
+            if !self.lock().layers.contains_key(&name) {
+                files::remove_file(&self.root.join("implied").join(name))?;
+            }
+        }
         for name in files::names(&self.root.join("ingest"))? {
             let path = self.root.join("ingest").join(name);
             let age =
@@ -139,17 +146,57 @@ impl Store {
 
     /// Writes an image down. Its layers are on the disk before anything names them. Blocking.
     pub fn record(
-        &self,
-        image: ImageRecord,
+        self: &Arc<Self>,
+        mut image: ImageRecord,
         bytes: &[u8],
         config: ImageConfiguration,
-        layers: Vec<(String, Usage)>,
+        mut layers: Vec<(String, Usage)>,
     ) -> Result<(), ImageError> {
+        let key = parents_key(&image.layers);
+        let _hold = self.hold(vec![key.clone()]);
+        if let Some(usage) = self.parents(&key, &image.layers)? {
+            image.parents = Some(key.clone());
+            layers.push((key, usage));
+        }
         let path = self.blob(names::hex_of(&image.id)?);
         files::replace(&path, bytes).map_err(|e| ImageError::io(format!("write {}", path.display()), e))?;
         self.sync()?;
         self.lock().configs.insert(image.id.clone(), Arc::new(config));
         self.commit(|metadata| metadata.put(image, layers))
+    }
+
+    /// Makes the layer that gives directories the owners of lower layers, if one is needed.
+    fn parents(&self, key: &str, diff_ids: &[String]) -> Result<Option<Usage>, ImageError> {
+        if let Some(usage) = self.layer(key) {
+            return Ok(Some(usage));
+        }
+        let failed = |e| ImageError::io("open the layers of an image", e);
+        let open = |id: &String| {
+            let key = names::hex_of(id)?;
+            Layer::open(&self.layer_dir(key), &self.implied(key)).map_err(failed)
+        };
+        let layers = diff_ids.iter().rev().map(open).collect::<Result<Vec<_>, _>>()?;
+        let dir = self.root.join("layers").join(format!(".new-{key}-{:?}", std::thread::current().id()));
+        std::fs::create_dir(&dir).map_err(failed)?;
+        let made = Stack::new(layers).fill(&dir);
+        let done = match &made {
+            Ok(Some(usage)) => self.publish(&dir, key, *usage),
+            _ => cofferdam_tree::remove(&dir),
+        };
+        done.map_err(|e| ImageError::io("put a layer in place", e))?;
+        made
+    }
+
+    /// Notes which directories of a layer have no entry, before it is in its place.
+    pub fn note_implied(&self, key: &str, implied: &[Vec<u8>]) -> std::io::Result<()> {
+        match implied.is_empty() {
+            true => Ok(()),
+            false => files::replace(&self.implied(key), &serde_json::to_vec(implied)?),
+        }
+    }
+
+    fn implied(&self, key: &str) -> PathBuf {
+        self.root.join("implied").join(key)
     }
 
     /// Makes all layers durable. Blocking.
@@ -195,6 +242,7 @@ impl Store {
         let gone: Vec<String> = state.layers.keys().filter(|key| !used.contains(*key)).cloned().collect();
         for key in gone {
             self.trash.discard(&self.layer_dir(&key)).map_err(|e| ImageError::io("remove a layer", e))?;
+            files::remove_file(&self.implied(&key)).map_err(|e| ImageError::io("remove a layer", e))?;
             state.layers.remove(&key);
         }
         let unused = |id: &String| !state.metadata.images.contains_key(id) && !state.held.contains_key(id);
@@ -231,6 +279,12 @@ impl Store {
     fn metadata_file(&self) -> PathBuf {
         self.root.join("images.json")
     }
+}
+
+/// No layer's digest: those are of tars.
+fn parents_key(diff_ids: &[String]) -> String {
+    let text = format!("directories of lower layers\n{}", diff_ids.join("\n"));
+    names::sha256(text.as_bytes()).trim_start_matches("sha256:").to_owned()
 }
 
 /// Layers hold setuid programs: no user of the node may reach them.

@@ -54,8 +54,8 @@ fn whiteout(tree: &mut Tree, dir: &[&[u8]], name: &[u8]) -> Result<(), Refusal> 
     }
 }
 
-/// Ids above 2^31-1 are nobody's: Kubernetes has none, and chown(2) takes the last of them for "no change", so that other
-/// runtimes leave such files to root too.
+/// Ids above 2^31-1 are nobody's: Kubernetes has none, and chown(2) takes the last of them for "no change", so that
+/// other runtimes leave such files to root too.
 fn owner(id: u64) -> u32 {
     u32::try_from(id).ok().filter(|id| *id <= i32::MAX as u32).unwrap_or(0)
 }

@@ -142,6 +142,34 @@ pub(crate) fn write_all(file: &OwnedFd, mut bytes: &[u8], mut at: u64) -> Result
     Ok(())
 }
 
+/// What stays free, or a twentieth of a smaller disk.
+const RESERVE: u64 = 1 << 30;
+
+/// A layer may be large, but it does not fill the disk: containers write there too.
+pub(crate) fn check_disk(root: &OwnedFd) -> Result<(), Refusal> {
+    let disk = rustix::fs::fstatvfs(root).map_err(|e| failed(&[], "look at the disk", e))?;
+    let reserve = RESERVE.min(disk.f_blocks.saturating_mul(disk.f_frsize) / 20);
+    match disk.f_bavail.saturating_mul(disk.f_frsize) < reserve {
+        false => Ok(()),
+        true => Err(Refusal {
+            kind: RefusalKind::Exhausted,
+            text: format!("layer: would leave less than {reserve} bytes of the disk free"),
+        }),
+    }
+}
+
+/// Reads until the buffer is full or there is no more.
+pub(crate) fn fill(content: &mut impl std::io::Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match content.read(&mut buffer[filled..])? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Ok(filled)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

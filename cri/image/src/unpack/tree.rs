@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use super::report::{Failure, Limits, Refusal, RefusalKind};
 use super::sparse::Sparse;
 use super::steps::{
-    Meta, Path, both_times, check_length, failed, invalid, is_whiteout, join, lossy, open_dir, open_in_root,
-    open_plain, remove, set_meta, write_all,
+    Meta, Path, both_times, check_disk, check_length, failed, fill, invalid, is_whiteout, join, lossy, open_dir,
+    open_in_root, open_plain, remove, set_meta, write_all,
 };
 
 /// What was made.
@@ -55,8 +55,6 @@ const MAX_IMPLIED: usize = 8 << 20;
 const BUFFER: usize = 64 << 10;
 /// The free space is looked at each time that so many bytes are written.
 const LOOK_EVERY: u64 = 64 << 20;
-/// What stays free, or a twentieth of a smaller disk.
-const RESERVE: u64 = 1 << 30;
 
 impl Tree {
     /// The tree below `/` of this process.
@@ -121,8 +119,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Writes at most so many bytes of the content; zeros become holes, so that an image of an empty disk takes no room.
-    /// The end of what there was.
+    /// Writes at most so many bytes of the content; zeros become holes, so that an image of an empty disk takes no
+    /// room. The end of what there was.
     fn write(
         &mut self,
         file: &OwnedFd,
@@ -270,7 +268,7 @@ impl Tree {
         self.bytes += bytes;
         self.inodes += inodes;
         if self.bytes / LOOK_EVERY != before {
-            self.check_disk()?;
+            check_disk(&self.root)?;
         }
         let (what, limit) = match () {
             () if self.bytes > self.limits.bytes => ("bytes", self.limits.bytes),
@@ -278,19 +276,6 @@ impl Tree {
             () => return Ok(()),
         };
         Err(Refusal { kind: RefusalKind::Exhausted, text: format!("layer: more than {limit} {what}") })
-    }
-
-    /// A layer may be large, but it does not fill the disk: containers write there too.
-    fn check_disk(&self) -> Result<(), Refusal> {
-        let disk = rustix::fs::fstatvfs(&self.root).map_err(|e| failed(&[], "look at the disk", e))?;
-        let reserve = RESERVE.min(disk.f_blocks.saturating_mul(disk.f_frsize) / 20);
-        match disk.f_bavail.saturating_mul(disk.f_frsize) < reserve {
-            false => Ok(()),
-            true => Err(Refusal {
-                kind: RefusalKind::Exhausted,
-                text: format!("layer: would leave less than {reserve} bytes of the disk free"),
-            }),
-        }
     }
 
     /// Makes something under a name, in the place of what has that name.
@@ -403,16 +388,4 @@ impl Tree {
         }
         Ok(())
     }
-}
-
-/// Reads until the buffer is full or there is no more.
-fn fill(content: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match content.read(&mut buffer[filled..])? {
-            0 => break,
-            n => filled += n,
-        }
-    }
-    Ok(filled)
 }

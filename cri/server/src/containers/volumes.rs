@@ -18,7 +18,8 @@ use crate::files::blocking;
 const MOST: usize = 1000;
 
 /// Makes the anonymous volumes below `dir`, numbered in the order of `volumes`, each with what the image has at its
-/// place: content, owner and mode (as Docker and containerd do). A source of a mount that does not exist is made a directory.
+/// place: content, owner and mode (as Docker and containerd do). A source of a mount that does not exist is made a
+/// directory.
 pub(super) async fn make_volumes(
     dir: PathBuf,
     volumes: Vec<String>,

@@ -80,8 +80,8 @@ fn pod_files(inputs: &ContainerInputs<'_>) -> Result<Vec<Mount>, SpecError> {
         .collect()
 }
 
-/// `VOLUME`s of the image: anonymous, with the image's content, gone with the container. Their owners are the image's, so
-/// in a user namespace they are mapped like those of the layers.
+/// `VOLUME`s of the image: anonymous, with the image's content, gone with the container. Their owners are the image's,
+/// so in a user namespace they are mapped like those of the layers.
 fn image_volumes(inputs: &ContainerInputs<'_>) -> Result<Vec<Mount>, SpecError> {
     let volume = |(i, path): (usize, &String)| {
         let source = inputs.volume_dir.join(i.to_string());
