@@ -1,4 +1,5 @@
-//! Processes that are there and do nothing more: they are waited for, but not for ever, and nobody else waits with them.
+//! Processes that are there and do nothing more: they are waited for, but not for ever, and nobody else waits with
+//! them.
 
 use anyhow::{Context as _, Result};
 use cofferdam_e2e::{Kind, Running, daemon, run, sleeper};
