@@ -175,7 +175,9 @@ impl RuleBackend for NftBackend {
     fn degraded(&self) -> Vec<String> {
         let mut all = self.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if self.flags == 0 {
-            all.push("nftables table without owner: the kernel lacks the flags owner and persist (6.9), so other programs can change or flush it; it is set again at once, and unprotected while no daemon runs".to_owned());
+            let text = "nftables table without owner: the kernel lacks the flags owner and persist (6.9), so other programs can \
+                        change or flush it; it is set again at once, and unprotected while no daemon runs";
+            all.push(text.to_owned());
         } else if self.holder.is_none() {
             all.push("nftables table without holder: it loses its owner whenever the daemon ends".to_owned());
         } else if self.holder_pid().is_none() {

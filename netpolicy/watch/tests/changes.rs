@@ -215,7 +215,8 @@ async fn the_file_that_was_first_keeps_an_object_that_another_one_claims() {
 async fn pods_claim_addresses_of_pods_only() {
     let pod = |ip: &str| {
         format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{}}\nstatus: {{podIPs: [{{ip: '{ip}'}}, {{ip: 10.9.0.4}}]}}\n"
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{}}\n\
+             status: {{podIPs: [{{ip: '{ip}'}}, {{ip: 10.9.0.4}}]}}\n"
         )
     };
     let root = tempfile::tempdir().unwrap();
