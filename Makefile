@@ -38,7 +38,7 @@ demo: build ## two tenants, a VM pod and a namespace pod, one policy (root)
 # A stage prints its time, the outermost recipe a table of them (tests/setup/stages.sh).
 STAGES := . $(SETUP)/stages.sh
 NEXTEST = "$$($(SETUP)/cargo-tools.sh nextest)" nextest run --locked --workspace --no-tests fail --profile $(if $(CI),ci,default)
-E2E := package(cofferdam-e2e) + package(cofferdam-cluster-tests)
+E2E := package(cofferdam-e2e) + package(cofferdam-hostile) + package(cofferdam-cluster-tests)
 # Suites with a command of their own.
 SUITES := $(E2E) + package(cofferdam-critest) + package(cofferdam-peer)
 

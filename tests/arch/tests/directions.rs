@@ -48,6 +48,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("tests/support/macros", &[]),
     ("tests/cluster", &["tests/support", "tests/images"]),
     ("tests/e2e", &["*"]),
+    ("tests/hostile", &["tests/e2e", "tests/support"]),
     ("tests/arch", &["*"]),
     ("tests/bench", &["*"]),
     ("fuzz/targets", &["*"]),
