@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cofferdam_sandbox::NetworkError;
@@ -78,9 +79,10 @@ fn repair_link(watched: &impl Watched, expected: &Expected, up: &UpLink) -> Resu
     let mut netlink = Netlink::route().map_err(|e| NetworkError::failed("open a netlink socket", e))?;
     let found = route::link(&mut netlink, &lease.interface);
     if found.map_err(|e| NetworkError::failed("read a pod's link", e))?.is_none() {
-        let Some(netns) = &up.netns else {
-            let what = format!("find {} of {}", lease.interface, lease.sandbox);
-            return Err(NetworkError::failed(what, "somebody deleted it; the pod has no network any more"));
+        // A namespace that ended with its processes took the link along: that is the pod's end, and no harm to the node.
+        let Some(netns) = up.netns.as_ref().filter(|netns| is_pinned(netns)) else {
+            tracing::warn!(sandbox = lease.sandbox, interface = lease.interface, "the link of a pod is gone");
+            return Ok(());
         };
         link::attach_veth(lease, netns, host::mtu(&mut netlink)?)?;
     }
@@ -88,6 +90,11 @@ fn repair_link(watched: &impl Watched, expected: &Expected, up: &UpLink) -> Resu
     let index = link::up(lease, |address| expected.source_of(address))?;
     watched.moved(&lease.sandbox, index);
     Ok(())
+}
+
+/// Whether a file still holds a network namespace: it is one of `nsfs` (`NSFS_MAGIC` of linux/magic.h) as long as it does.
+fn is_pinned(netns: &Path) -> bool {
+    rustix::fs::statfs(netns).is_ok_and(|fs| fs.f_type == 0x6e73_6673)
 }
 
 fn listen() -> io::Result<OwnedFd> {

@@ -15,6 +15,7 @@
 mod create;
 mod exec;
 mod exits;
+mod image_tree;
 mod log;
 mod ports;
 mod remove;

@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use cofferdam_sandbox::ContainerRootfs;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 
+use super::image_tree::mount_image;
 use crate::error::Error;
 use crate::spec::user::UserFiles;
 
@@ -45,22 +45,6 @@ impl UserFilesCache {
     pub fn forget(&self, image: &str) {
         self.0.lock().unwrap_or_else(|p| p.into_inner()).remove(image);
     }
-}
-
-/// The layers of an image as one tree, read-only, attached nowhere.
-pub(super) fn mount_image(rootfs: &ContainerRootfs) -> std::io::Result<OwnedFd> {
-    // An overlay wants two lower directories or an upper one.
-    if let [only] = rootfs.lower.as_slice() {
-        return Ok(rustix::fs::open(only, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
-    }
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for lower in &rootfs.lower {
-        fsconfig_set_string(context.as_fd(), "lowerdir+", lower)?;
-    }
-    fsconfig_create(context.as_fd())?;
-    let attributes =
-        MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
-    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
 /// An absent file is empty; so is anything that is not a regular file.

@@ -10,7 +10,7 @@ use cofferdam_sandbox::ContainerRootfs;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
-use super::users::mount_image;
+use super::image_tree::mount_image;
 use crate::error::Error;
 use crate::files::blocking;
 
