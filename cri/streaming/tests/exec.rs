@@ -110,6 +110,7 @@ async fn a_client_that_goes_while_nothing_happens_ends_the_call() {
     let (server, mut events) = start().await;
     let mut client = Client::connect(&server.exec_url(exec(&["sleep"], "io")).unwrap(), V4).await;
     let ids = open(&mut client, &["error", "stdin", "stdout"]).await;
+    assert_eq!(timeout(Duration::from_secs(180), events.recv()).await.unwrap(), Some("sleeping"));
     // Input that nobody reads, more than there is room for: the FIN stays behind it.
     let stuck = async {
         for _ in 0..1000 {
@@ -146,6 +147,7 @@ async fn garbage_and_pings_are_answered() {
     let (server, mut events) = start().await;
     let mut client = Client::connect(&server.exec_url(exec(&["sleep"], "o")).unwrap(), V4).await;
     open(&mut client, &["error", "stdout"]).await;
+    assert_eq!(timeout(Duration::from_secs(180), events.recv()).await.unwrap(), Some("sleeping"));
     client.send(Frame::Ping(9)).await;
     assert_eq!(client.next().await, Some(Frame::Ping(9)));
     tokio::io::AsyncWriteExt::write_all(&mut client.tcp, &[0x80, 2, 0, 1, 0, 0, 0, 0]).await.unwrap();

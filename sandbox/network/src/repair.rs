@@ -79,7 +79,7 @@ fn repair_link(watched: &impl Watched, expected: &Expected, up: &UpLink) -> Resu
     let mut netlink = Netlink::route().map_err(|e| NetworkError::failed("open a netlink socket", e))?;
     let found = route::link(&mut netlink, &lease.interface);
     if found.map_err(|e| NetworkError::failed("read a pod's link", e))?.is_none() {
-        // A namespace that ended with its processes took the link along: that is the pod's end, and no harm to the node.
+        // A namespace that ended with its processes took the link along: the pod's end, and no harm to the node.
         let Some(netns) = up.netns.as_ref().filter(|netns| is_pinned(netns)) else {
             tracing::warn!(sandbox = lease.sandbox, interface = lease.interface, "the link of a pod is gone");
             return Ok(());
@@ -92,7 +92,8 @@ fn repair_link(watched: &impl Watched, expected: &Expected, up: &UpLink) -> Resu
     Ok(())
 }
 
-/// Whether a file still holds a network namespace: it is one of `nsfs` (`NSFS_MAGIC` of linux/magic.h) as long as it does.
+/// Whether a file still holds a network namespace: it is one of `nsfs` (`NSFS_MAGIC` of linux/magic.h) as long as it
+/// does.
 fn is_pinned(netns: &Path) -> bool {
     rustix::fs::statfs(netns).is_ok_and(|fs| fs.f_type == 0x6e73_6673)
 }

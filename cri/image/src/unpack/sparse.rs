@@ -127,8 +127,10 @@ fn checked(size: u64, numbers: &[u64]) -> io::Result<Sparse> {
 /// Octal, or base 256 where the first bit says so.
 fn field(bytes: &[u8]) -> io::Result<u64> {
     if bytes[0] & 0x80 != 0 {
-        let number =
-            bytes.iter().skip(1).fold(u128::from(bytes[0] & 0x7f), |n, b| (n << 8 | u128::from(*b)) & (1 << 100) - 1);
+        let number = bytes
+            .iter()
+            .skip(1)
+            .fold(u128::from(bytes[0] & 0x7f), |n, b| ((n << 8) | u128::from(*b)) & ((1 << 100) - 1));
         return u64::try_from(number).map_err(|_| wrong());
     }
     let text = std::str::from_utf8(bytes).map_err(|_| wrong())?.trim_matches([' ', '\0']);

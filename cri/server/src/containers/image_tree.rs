@@ -12,8 +12,8 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 /// `/proc/self/fd/NNNNN` and a colon each.
 const IN_ONE_STRING: usize = 12;
 
-/// The layers as one read-only, detached overlay. Layers are opened first, so that neither the length of a path nor what
-/// is in its name counts.
+/// The layers as one read-only, detached overlay. Layers are opened first, so that neither the length of a path nor
+/// what is in its name counts.
 pub(super) fn mount_image(rootfs: &ContainerRootfs) -> std::io::Result<OwnedFd> {
     let open =
         |path: &PathBuf| rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
