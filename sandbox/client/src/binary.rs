@@ -26,7 +26,13 @@ impl Binary {
         };
         let mut copy = File::from(memfd);
         io::copy(&mut File::open(path)?, &mut copy)?;
-        fcntl_add_seals(&copy, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
+        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+        fcntl_add_seals(&copy, seals)?;
+        // All shims run this one file, and root in a container may own it: its mode must stay as well. Linux 6.3.
+        match fcntl_add_seals(&copy, SealFlags::SEAL | SealFlags::EXEC) {
+            Err(Errno::INVAL) => fcntl_add_seals(&copy, SealFlags::SEAL)?,
+            other => other?,
+        }
         Ok(Binary { memfd: copy.into() })
     }
 
@@ -46,5 +52,6 @@ mod tests {
         let binary = Binary::load(Path::new("/bin/true")).unwrap();
         assert!(Command::new(binary.path()).status().unwrap().success());
         assert_eq!(rustix::io::pwrite(&binary.memfd, b"x", 0), Err(Errno::PERM));
+        assert_eq!(rustix::fs::fchmod(&binary.memfd, rustix::fs::Mode::empty()), Err(Errno::PERM));
     }
 }

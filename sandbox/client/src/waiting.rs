@@ -29,6 +29,10 @@ struct Request {
     /// Looks until it is overdue, and how many it had.
     left: u64,
     limit: u64,
+    /// Whether it makes or starts a container.
+    setup: bool,
+    /// Whether it may wait behind one that does: whatever does not end anything.
+    behind: bool,
 }
 
 impl Waiting {
@@ -36,7 +40,9 @@ impl Waiting {
     pub(crate) fn add(&self, id: u64, op: &Op) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         let limit = (Patience::default().with(op) + Patience::MARGIN).as_secs();
-        lock(&self.requests).insert(id, Request { answer, what: op.name(), left: limit, limit });
+        let setup = matches!(op, Op::Create(_) | Op::Start(_));
+        let behind = !setup && !matches!(op, Op::Boot(_) | Op::Setup(_) | Op::Stop(_) | Op::Signal(_) | Op::Delete(_));
+        lock(&self.requests).insert(id, Request { answer, what: op.name(), left: limit, limit, setup, behind });
         self.asked.notify_one();
         answered
     }
@@ -69,7 +75,10 @@ impl Waiting {
 
     fn look(&self) -> Option<String> {
         let mut requests = lock(&self.requests);
-        requests.values_mut().for_each(|request| request.left = request.left.saturating_sub(1));
+        // A shim makes and starts containers in the loop that answers: what only waits behind that is not overdue.
+        let busy = requests.values().any(|request| request.setup);
+        let ages = requests.values_mut().filter(|request| !busy || !request.behind);
+        ages.for_each(|request| request.left = request.left.saturating_sub(1));
         let Request { what, limit, .. } = requests.values().find(|request| request.left == 0)?;
         Some(format!("its shim did not answer a request ({what}) within {limit} s"))
     }
@@ -77,7 +86,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use cofferdam_pod_api::{GetStats, Stop};
+    use cofferdam_pod_api::{GetStats, Start, Stop};
     use futures::FutureExt;
 
     use super::*;
@@ -111,6 +120,19 @@ mod tests {
         let _long = waiting.add(200, &stats());
         let _short = waiting.add(201, &Op::Stop(Stop {}));
         assert!(overdue.await.contains("stop"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_behind_a_container_being_made_is_not_overdue_but_its_end_is() {
+        let waiting = Waiting::default();
+        let overdue = waiting.overdue();
+        tokio::pin!(overdue);
+        let _made = waiting.add(1, &Op::Start(Start { container: String::new() }));
+        let _asked = waiting.add(2, &stats());
+        let limit = Patience::default().setup + Patience::MARGIN;
+        assert!(tokio::time::timeout(limit - 2 * LOOK, &mut overdue).await.is_err());
+        let _stop = waiting.add(3, &Op::Stop(Stop {}));
+        assert!(overdue.await.contains("start"));
     }
 
     #[tokio::test(start_paused = true)]

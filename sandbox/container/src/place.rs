@@ -204,6 +204,8 @@ pub(crate) fn mask(root: BorrowedFd<'_>, path: &Path) -> Result<(), Error> {
     };
     let dir = FileType::from_raw_mode(fstat(&at).step_at("mask", path.display())?.st_mode) == FileType::Directory;
     let cover = if dir { new_fs("tmpfs", &[], 1)? } else { host_device(Path::new("/dev/null"), (1, 3))? };
+    // It is the node's own device: nobody in the container is to change its mode or owner.
+    set_attributes(cover.as_fd(), read_only(), false).step_at("mask", path.display())?;
     attach(cover, at, path)
 }
 

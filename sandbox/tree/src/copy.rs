@@ -26,9 +26,10 @@ pub struct Copied {
 /// are left out, and so are attributes of `trusted` and `security` other than file capabilities.
 ///
 /// # Errors
-/// The disk is full, or the source cannot be read or is being changed.
-pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Copied> {
-    let mut copy = Copy { to: vec![], dir: open_dir(to, c".")?, copied: Copied::default() };
+/// The disk is full, the source cannot be read or is being changed, or there is more in it than `most`: since every
+/// hard link becomes a file, that can be far more than the source takes.
+pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: Copied) -> io::Result<Copied> {
+    let mut copy = Copy { to: vec![], dir: open_dir(to, c".")?, copied: Copied::default(), most };
     let found = rustix::fs::fstat(from)?;
     let seen = walk(from, &mut copy)?;
     attributes(from, copy.dir.as_fd())?;
@@ -53,11 +54,20 @@ struct Copy {
     to: Vec<Stat>,
     dir: OwnedFd,
     copied: Copied,
+    most: Copied,
 }
 
 impl Visitor for Copy {
     fn entry(&mut self, dir: BorrowedFd<'_>, name: &CStr, found: &Stat) -> io::Result<bool> {
         self.copied.inodes += 1;
+        // Whole blocks: what is a hole costs nothing.
+        let file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        let bytes = u64::try_from(found.st_blocks).unwrap_or(0) * if file { 512 } else { 0 };
+        if self.copied.inodes > self.most.inodes || self.copied.bytes.saturating_add(bytes) > self.most.bytes {
+            let Copied { bytes, inodes } = self.most;
+            let text = format!("the tree is too large to be copied: at most {bytes} bytes and {inodes} files");
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
+        }
         match FileType::from_raw_mode(found.st_mode) {
             FileType::Directory => {
                 rustix::fs::mkdirat(&self.dir, name, Mode::RWXU)?;

@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use cofferdam_test_support::eventually;
-use cofferdam_tree::{Seen, Trash, copy, measure, remove};
+use cofferdam_tree::{Copied, Seen, Trash, copy, measure, remove};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 
 /// More levels than a walk remembers, and far more than any stack or path takes.
@@ -127,6 +127,22 @@ fn a_deep_tree_is_measured_whole() {
 }
 
 #[test]
+fn a_copy_is_bounded_however_often_one_file_is_named() {
+    let dir = scratch();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fs::create_dir(&from).unwrap();
+    fs::write(from.join("0"), vec![1; 1 << 20]).unwrap();
+    (1..20).for_each(|n| fs::hard_link(from.join("0"), from.join(n.to_string())).unwrap());
+    for most in [Copied { bytes: 10 << 20, inodes: 1000 }, Copied { bytes: 1 << 30, inodes: 10 }] {
+        fs::create_dir(&to).unwrap();
+        let error = copy(open(&from).as_fd(), open(&to).as_fd(), most).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::QuotaExceeded, "{error}");
+        assert!(fs::read_dir(&to).unwrap().count() <= 10);
+        fs::remove_dir_all(&to).unwrap();
+    }
+}
+
+#[test]
 fn a_copy_has_content_holes_modes_and_times() {
     let dir = scratch();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
@@ -139,7 +155,7 @@ fn a_copy_has_content_holes_modes_and_times() {
     std::os::unix::fs::FileExt::write_at(&disk, b"end", (64 << 20) - 3).unwrap();
     fs::set_permissions(from.join("a"), fs::Permissions::from_mode(0o1750)).unwrap();
     fs::set_permissions(&from, fs::Permissions::from_mode(0o700)).unwrap();
-    copy(open(&from).as_fd(), open(&to).as_fd()).unwrap();
+    copy(open(&from).as_fd(), open(&to).as_fd(), Copied { bytes: u64::MAX, inodes: u64::MAX }).unwrap();
     let of = |path: &Path| {
         let m = fs::symlink_metadata(path).unwrap();
         (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec())

@@ -111,7 +111,11 @@ impl<K: ObjectKinds> Loader<K> {
                 Ok(objects) => {
                     self.files.insert(name, File { good: Some((text, objects)), ..File::empty() });
                 }
-                Err(error) => tracing::error!(%error, "a file that an earlier release read"),
+                Err(error) => {
+                    // A part of what was in force is no state that anybody wrote: better none, and no traffic.
+                    tracing::error!(%error, "a file that was good before the start cannot be read any more");
+                    self.ever_good = false;
+                }
             }
         }
         self

@@ -60,6 +60,24 @@ fn listing(dir: &Path) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// What hides a file of `/proc` is the node's own `/dev/null`: root in a container must not change its mode.
+#[needs(root)]
+#[test]
+fn what_hides_a_file_is_read_only() -> Result<()> {
+    let daemon = daemon("masked", Kind::Namespace)?.start()?;
+    let container = sleeper("main").with(|config| {
+        config["linux"]["security_context"]["masked_paths"] = json!(["/proc/keys", "/proc/timer_list"]);
+    });
+    let pod = run(&daemon, PodSpec::new("default", "masked"), &container)?;
+    let mounts = daemon.crictl().exec(&pod.container, &["cat", "/proc/self/mountinfo"])?;
+    let options = |line: &str| Some((line.split(' ').nth(4)?.to_owned(), line.split(' ').nth(5)?.to_owned()));
+    let masks =
+        mounts.lines().filter_map(options).filter(|(point, _)| ["/proc/keys", "/proc/timer_list"].contains(&&**point));
+    let masks: Vec<_> = masks.collect();
+    ensure!(!masks.is_empty() && masks.iter().all(|(_, options)| options.starts_with("ro")), "{masks:?}");
+    Ok(())
+}
+
 /// Everything that a process holds open, by what the link says.
 fn descriptors(pid: u32) -> Result<Vec<String>> {
     let dir = PathBuf::from(format!("/proc/{pid}/fd"));

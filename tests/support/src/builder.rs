@@ -125,7 +125,7 @@ impl DaemonBuilder {
         };
         if let Some(size) = self.root_size {
             let root = daemon.root().display().to_string();
-            run("mount", ["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", &root])?;
+            run("mount", ["-t", "tmpfs", "-o", &format!("size={size},mode=0755"), "tmpfs", &root])?;
         }
         write_config(&daemon, &self.fragments)?;
         for registry in self.mirrors.iter().map(String::as_str).chain(["127.0.0.1:5000"]) {

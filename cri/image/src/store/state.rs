@@ -175,7 +175,9 @@ impl Store {
             let key = names::hex_of(id)?;
             Layer::open(&self.layer_dir(key), &self.implied(key)).map_err(failed)
         };
-        let layers = diff_ids.iter().rev().map(open).collect::<Result<Vec<_>, _>>()?;
+        // A layer that is named again covers itself.
+        let mut seen = HashSet::new();
+        let layers = diff_ids.iter().rev().filter(|id| seen.insert(*id)).map(open).collect::<Result<Vec<_>, _>>()?;
         let dir = self.root.join("layers").join(format!(".new-{key}-{:?}", std::thread::current().id()));
         std::fs::create_dir(&dir).map_err(failed)?;
         let made = Stack::new(layers).fill(&dir);

@@ -1,7 +1,9 @@
 //! PullImage.
 
+use std::time::Duration;
+
 use cofferdam_cri_api::v1 as cri;
-use futures::FutureExt as _;
+use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::runtime::Runtime;
@@ -11,18 +13,21 @@ pub(super) async fn pull(runtime: &Runtime, request: cri::PullImageRequest) -> R
     let reference = request.image.map(|i| i.image).filter(|i| !i.is_empty());
     let reference = reference.ok_or_else(|| Error::Invalid("image.image: invalid reference: it is empty".into()))?;
     let metadata = request.sandbox_config.and_then(|config| config.metadata);
-    let account = account(runtime, &metadata.map(|m| m.namespace).unwrap_or_default());
+    let account = account(runtime, &metadata.map(|m| m.namespace).unwrap_or_default()).await;
     Ok(cri::PullImageResponse { image_ref: runtime.node.images.pull(&account, &reference, request.auth).await? })
 }
 
-/// On whose account a pull is made. It only divides the node's time, so nothing waits for a namespace that is not known
-/// yet: such a one has an account of its own. Clients that name no pod have one together.
-fn account(runtime: &Runtime, namespace: &str) -> String {
+/// How long a pull waits to learn whose it is.
+const KNOWN_WITHIN: Duration = Duration::from_secs(1);
+
+/// On whose account a pull is made. It only divides the node's time, so nothing waits long for a namespace that is not
+/// known yet: such a one has an account of its own. Clients that name no pod have one together.
+async fn account(runtime: &Runtime, namespace: &str) -> String {
     if namespace.is_empty() {
         return String::new();
     }
-    match runtime.node.tenants.resolve(namespace).now_or_never() {
-        Some(Ok(tenant)) => format!("tenant {}", tenant.name),
+    match timeout(KNOWN_WITHIN, runtime.node.tenants.resolve(namespace)).await {
+        Ok(Ok(tenant)) => format!("tenant {}", tenant.name),
         _ => format!("namespace {namespace}"),
     }
 }
