@@ -164,6 +164,24 @@ async fn one_broken_new_file_and_a_restart_change_nothing() {
 }
 
 #[tokio::test]
+async fn kept_objects_that_cannot_be_read_any_more_are_no_good_state() {
+    let mut bed = Bed::new();
+    assert!(bed.has("shop").await);
+    // What a release kept whose next one refuses a field of it: neither the kept text nor the file can be read.
+    let kept = bed.root.path().join("kept");
+    let text = fs::read_to_string(&kept).unwrap().replace("kind: Namespace", "kind: [");
+    fs::write(&kept, &text).unwrap();
+    fs::write(bed.file("shop.yaml"), "kind: [").unwrap();
+    for _ in 0..2 {
+        bed.restart();
+        assert!(bed.seen().await.facts.blocked.is_some(), "nothing is in force, and that must not count as good");
+        assert_eq!(fs::read_to_string(&kept).unwrap(), text, "nothing worse is kept");
+    }
+    fs::write(bed.file("shop.yaml"), namespace("shop")).unwrap();
+    assert!(bed.has("shop").await, "mended");
+}
+
+#[tokio::test]
 async fn a_file_that_an_editor_replaces_is_never_missed() {
     let bed = Bed::new();
     fs::rename(bed.file("shop.yaml"), bed.file("shop.yaml~")).unwrap();
