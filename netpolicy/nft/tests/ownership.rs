@@ -11,10 +11,9 @@ use std::process::{Child, Command, Stdio};
 
 use cofferdam_netpolicy::backend::{BackendError, RuleBackend as _};
 use cofferdam_netpolicy::diff::diff;
-use cofferdam_netpolicy::ir::{Base, Chain, ChainKind, ChainPolicy, Expr, Field, Hook, Ruleset, Value};
 use cofferdam_netpolicy_nft::{HolderCommand, NftBackend, holder_main};
 use cofferdam_test_support::{Netns, eventually, gate, wait_gone};
-use support::{Net, Probes as _, netns};
+use support::{Net, Probes as _, netns, no_udp_80};
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -37,21 +36,13 @@ fn command(state: &Path) -> HolderCommand {
     HolderCommand { program: std::env::current_exe().unwrap(), args: vec!["holder".into()], state: state.to_owned() }
 }
 
-fn rules() -> Ruleset {
-    let mut table = Ruleset::new("t");
-    let base = Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, policy: ChainPolicy::Accept };
-    let port = Expr::eq(Field::Dport, Value::Port(80));
-    table.chain("forward", Chain::base(base, vec![vec![Expr::eq(Field::L4proto, Value::U8(17)), port, Expr::drop()]]));
-    table
-}
-
 /// Takes the table, programs it if it is not, says so, and runs each order it reads: `pid`, `end`.
 fn daemon(state: &Path) {
     let backend = match NftBackend::open("t", Some(command(state))) {
         Ok(backend) => backend,
         Err(error) => return println!("error {error}"),
     };
-    let batch = diff(&backend.read().unwrap(), &rules());
+    let batch = diff(&backend.read().unwrap(), &no_udp_80());
     backend.apply(&batch).unwrap();
     println!("ready {}", batch.ops.len());
     for line in std::io::stdin().lines() {
@@ -132,10 +123,10 @@ fn orphan() {
     let ns = netns();
     ns.run(|| {
         let first = NftBackend::open("t", None).unwrap();
-        first.apply(&diff(&first.read().unwrap(), &rules())).unwrap();
+        first.apply(&diff(&first.read().unwrap(), &no_udp_80())).unwrap();
         drop(first);
         let second = NftBackend::open("t", None).unwrap();
-        assert!(diff(&second.read().unwrap(), &rules()).is_empty(), "the content was lost");
+        assert!(diff(&second.read().unwrap(), &no_udp_80()).is_empty(), "the content was lost");
         assert!(matches!(NftBackend::open("t", None), Err(BackendError::Foreign { .. })), "it was not adopted");
         drop(second);
     });
@@ -145,8 +136,8 @@ fn orphan() {
     ns.told("nft", "add chain inet t mine");
     ns.run(|| {
         let backend = NftBackend::open("t", None).unwrap();
-        backend.apply(&diff(&backend.read().unwrap(), &rules())).unwrap();
-        assert_eq!(backend.read().unwrap(), rules().snapshot());
+        backend.apply(&diff(&backend.read().unwrap(), &no_udp_80())).unwrap();
+        assert_eq!(backend.read().unwrap(), no_udp_80().snapshot());
     });
 }
 

@@ -8,18 +8,9 @@ use std::sync::{Arc, mpsc};
 
 use cofferdam_netpolicy::backend::RuleBackend as _;
 use cofferdam_netpolicy::diff::diff;
-use cofferdam_netpolicy::ir::{Base, Chain, ChainKind, ChainPolicy, Expr, Field, Hook, Ruleset, Value};
 use cofferdam_netpolicy_nft::{NftBackend, watch};
 use cofferdam_test_support::{eventually, needs};
-use support::{Net, Probes as _, netns};
-
-fn rules() -> Ruleset {
-    let mut table = Ruleset::new("t");
-    let base = Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, policy: ChainPolicy::Accept };
-    let port = Expr::eq(Field::Dport, Value::Port(80));
-    table.chain("forward", Chain::base(base, vec![vec![Expr::eq(Field::L4proto, Value::U8(17)), port, Expr::drop()]]));
-    table
-}
+use support::{Net, Probes as _, netns, no_udp_80};
 
 #[needs(root)]
 #[test]
@@ -27,7 +18,7 @@ fn a_flush_closes_pods_until_the_table_is_whole_again() {
     let net = Net::new();
     net.router.run(|| {
         let backend = Arc::new(NftBackend::open_unowned("t").unwrap());
-        backend.apply(&diff(&backend.read().unwrap(), &rules())).unwrap();
+        backend.apply(&diff(&backend.read().unwrap(), &no_udp_80())).unwrap();
         assert!(backend.degraded()[0].contains("without owner"));
         let (harmed, told) = mpsc::channel();
         let _watch = watch(backend.clone(), "v".into(), move || harmed.send(()).unwrap()).unwrap();
@@ -45,10 +36,10 @@ fn a_flush_closes_pods_until_the_table_is_whole_again() {
             if gone {
                 assert!(!net.a.udp("10.2.0.2:81"), "{change:?}: open while the table is gone");
             }
-            let batch = diff(&backend.read().unwrap(), &rules());
+            let batch = diff(&backend.read().unwrap(), &no_udp_80());
             assert!(!batch.is_empty(), "{change:?}");
             backend.apply(&batch).unwrap();
-            assert_eq!(backend.read().unwrap(), rules().snapshot(), "{change:?}");
+            assert_eq!(backend.read().unwrap(), no_udp_80().snapshot(), "{change:?}");
         }
     });
 }
@@ -61,7 +52,7 @@ fn a_forward_chain_of_others_that_drops_is_told_while_it_is_there() {
         .unwrap();
     ns.run(|| {
         let backend = Arc::new(NftBackend::open("t", None).unwrap());
-        backend.apply(&diff(&backend.read().unwrap(), &rules())).unwrap();
+        backend.apply(&diff(&backend.read().unwrap(), &no_udp_80())).unwrap();
         let _watch = watch(backend.clone(), "v".into(), || {}).unwrap();
         let tells = |what: &str| backend.degraded().iter().any(|text| text.contains(what));
         assert!(tells("table ip filter: chain FORWARD"));

@@ -7,7 +7,17 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use cofferdam_netpolicy::ir::{Base, Chain, ChainKind, ChainPolicy, Expr, Field, Hook, Ruleset, Value};
 use cofferdam_test_support::{Netns, eventually};
+
+/// A table `t` that drops UDP to port 80 on its way through.
+pub fn no_udp_80() -> Ruleset {
+    let mut table = Ruleset::new("t");
+    let base = Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0, policy: ChainPolicy::Accept };
+    let port = Expr::eq(Field::Dport, Value::Port(80));
+    table.chain("forward", Chain::base(base, vec![vec![Expr::eq(Field::L4proto, Value::U8(17)), port, Expr::drop()]]));
+    table
+}
 
 /// What asks in a network namespace, and what answers there.
 pub trait Probes {
