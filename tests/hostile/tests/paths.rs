@@ -14,7 +14,10 @@ use serde_json::json;
 #[needs(root)]
 #[test]
 fn a_bind_at_dev_keeps_what_is_in_it() -> Result<()> {
-    let daemon = daemon("dev", Kind::Namespace)?.cluster("open", OPEN).start()?;
+    let mut daemon = daemon("dev", Kind::Namespace)?.prepare()?;
+    daemon.cluster().tenant("open", "hostAccess: Allowed")?;
+    daemon.cluster().namespace("open", Some("open"))?;
+    daemon.start()?;
     let crictl = daemon.crictl();
     crictl.pull(&image("busybox"))?;
     // A stand-in for the node's: the same kinds of entries, so that a fault costs the machine nothing.
@@ -36,16 +39,6 @@ fn a_bind_at_dev_keeps_what_is_in_it() -> Result<()> {
     assert_eq!(before, after.iter().filter(|line| before.contains(line)).cloned().collect::<Vec<_>>(), "{seen}");
     Ok(())
 }
-
-const OPEN: &str = "apiVersion: v1
-kind: Namespace
-metadata: {name: open, labels: {cofferdam.dev/tenant: open}}
----
-apiVersion: cofferdam.dev/v1alpha1
-kind: Tenant
-metadata: {name: open}
-spec: {hostAccess: Allowed}
-";
 
 /// Name, type, mode, device and inode of every entry.
 fn listing(dir: &Path) -> Result<Vec<String>> {
