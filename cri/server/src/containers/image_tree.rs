@@ -21,27 +21,31 @@ pub(super) fn mount_image(rootfs: &ContainerRootfs) -> std::io::Result<OwnedFd> 
     Ok(joined(layers)?)
 }
 
-fn joined(mut layers: Vec<OwnedFd>) -> Result<OwnedFd, Errno> {
-    if layers.len() > 1 {
-        match overlay(&layers, one_by_one) {
-            Err(Errno::INVAL) => {}
-            done => return done,
-        }
+fn joined(layers: Vec<OwnedFd>) -> Result<OwnedFd, Errno> {
+    // An overlay wants two lower directories or an upper one.
+    if layers.len() < 2 {
+        return layers.into_iter().next().ok_or(Errno::NOENT);
     }
-    // An overlay wants two lower directories or an upper one; and overlays of overlays may be two deep.
-    while layers.len() > 1 {
-        let mut upper = layers.into_iter();
-        layers = Vec::new();
-        loop {
-            let chunk: Vec<OwnedFd> = upper.by_ref().take(IN_ONE_STRING).collect();
-            match chunk.len() {
-                0 => break,
-                1 => layers.extend(chunk),
-                _ => layers.push(overlay(&chunk, in_one_string)?),
-            }
-        }
+    match overlay(&layers, one_by_one) {
+        Err(Errno::INVAL) => nested(&layers),
+        done => done,
     }
-    layers.pop().ok_or(Errno::NOENT)
+}
+
+/// Before Linux 6.8: an overlay of overlays, which may be two deep; so at most [`IN_ONE_STRING`] times as many layers.
+fn nested(layers: &[OwnedFd]) -> Result<OwnedFd, Errno> {
+    if layers.len() <= IN_ONE_STRING {
+        return overlay(layers, in_one_string);
+    }
+    if layers.len() > IN_ONE_STRING * IN_ONE_STRING {
+        return Err(Errno::TOOBIG);
+    }
+    let parts = layers.chunks(IN_ONE_STRING).map(|part| match part {
+        [only] => only.try_clone().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)),
+        part => overlay(part, in_one_string),
+    });
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
+    overlay(&parts, in_one_string)
 }
 
 fn overlay(layers: &[OwnedFd], name: impl Fn(&OwnedFd, &[OwnedFd]) -> Result<(), Errno>) -> Result<OwnedFd, Errno> {
@@ -80,25 +84,23 @@ mod tests {
     #[test]
     fn many_layers_become_one_tree_with_and_without_the_newer_option() {
         let dir = tempfile::tempdir().unwrap();
-        let layers: Vec<PathBuf> = (0..40).map(|number| dir.path().join(format!("l:{number},"))).collect();
+        let layers: Vec<PathBuf> = (0..37).map(|number| dir.path().join(format!("l:{number},"))).collect();
         for (number, layer) in layers.iter().enumerate() {
             fs::create_dir(layer).unwrap();
             fs::write(layer.join(format!("file-{number}")), "").unwrap();
             fs::write(layer.join("all"), number.to_string()).unwrap();
         }
         let open = |path: &PathBuf| rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
-        let nested = |layers: &[PathBuf]| {
-            let chunk =
-                |paths: &[PathBuf]| overlay(&paths.iter().map(open).collect::<Vec<_>>(), in_one_string).unwrap();
-            let lower: Vec<OwnedFd> = layers.chunks(IN_ONE_STRING).map(chunk).collect();
-            overlay(&lower, in_one_string).unwrap()
-        };
-        for tree in [joined(layers.iter().map(open).collect()).unwrap(), nested(&layers)] {
-            for number in 0..40 {
+        // 37 leaves one layer alone.
+        let opened = || layers.iter().map(open).collect::<Vec<_>>();
+        for tree in [joined(opened()).unwrap(), nested(&opened()).unwrap()] {
+            for number in 0..37 {
                 openat(&tree, format!("file-{number}"), OFlags::RDONLY, Mode::empty()).unwrap();
             }
             let path = format!("/proc/self/fd/{}/all", tree.as_raw_fd());
             assert_eq!(fs::read_to_string(path).unwrap(), "0", "the first layer is the upper one");
         }
+        let many = (0..=IN_ONE_STRING * IN_ONE_STRING).map(|_| open(&layers[0])).collect::<Vec<_>>();
+        assert_eq!(nested(&many).unwrap_err(), Errno::TOOBIG);
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::error::Error;
 use crate::runtime::Runtime;
 
-/// The RPC may be given up and repeated: equal pulls share one download, and what was fetched is kept for a day.
+/// The RPC may be given up and repeated: equal pulls share one download, and what was fetched is not fetched again.
 pub(super) async fn pull(runtime: &Runtime, request: cri::PullImageRequest) -> Result<cri::PullImageResponse, Error> {
     let reference = request.image.map(|i| i.image).filter(|i| !i.is_empty());
     let reference = reference.ok_or_else(|| Error::Invalid("image.image: invalid reference: it is empty".into()))?;
